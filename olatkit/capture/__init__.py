@@ -1,0 +1,1 @@
+"""Stream to imagesets: synchronise, calibrate, demultiplex, align, report."""

@@ -1,0 +1,89 @@
+"""Environment maps: linear HDR radiance over the whole sphere in lat-long form."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from olatkit.geometry import row_solid_angles
+
+
+@dataclass(frozen=True, eq=False)
+class EnvironmentMap:
+    """Light arriving from every direction.
+
+    Parameters
+    ----------
+    radiance : ndarray, shape (H, W, 3), float32
+        Linear Rec.709 radiance, lat-long: centre column −Z (behind the subject), u = ¾ is +X, seam is +Z (camera
+        side). Any H and W. Finite and not negative; suns are never clamped.
+    name : str
+        Name shown in messages and pictures.
+    """
+
+    radiance: np.ndarray
+    name: str = "environment"
+
+    def __post_init__(self) -> None:
+        value = np.asarray(self.radiance, np.float32)
+        if value.ndim != 3 or value.shape[2] != 3 or 0 in value.shape:
+            raise ValueError(f"environment '{self.name}' has shape {value.shape}, expected (height, width, 3)")
+        if not np.isfinite(value).all():
+            raise ValueError(f"environment '{self.name}' holds {int((~np.isfinite(value)).sum())} values that are not finite")
+        if (value < 0).any():
+            raise ValueError(f"environment '{self.name}' holds negative radiance (minimum {value.min():g}), expected >= 0")
+        object.__setattr__(self, "radiance", value)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.radiance.shape[:2]  # type: ignore[return-value]
+
+    @property
+    def solid_angles(self) -> np.ndarray:
+        """Solid angle [sr] of one pixel of each row, shape (H,)."""
+        return row_solid_angles(*self.shape)
+
+    @property
+    def power(self) -> np.ndarray:
+        """Integral of radiance over the sphere, shape (3,), float64, radiance x sr."""
+        return np.einsum("hwc,h->c", self.radiance.astype(np.float64), self.solid_angles)
+
+    def rotate(self, yaw_deg: float) -> "EnvironmentMap":
+        """Turn the content by R_y(yaw): +90 degrees takes light from +Z to +X. Power is kept.
+
+        A fraction of a pixel column is interpolated linearly between the two whole-column rolls.
+        """
+        columns = -yaw_deg / 360.0 * self.shape[1]
+        whole = int(np.floor(columns))
+        part = np.float32(columns - whole)
+        rolled = np.roll(self.radiance, whole, axis=1)
+        if part:
+            rolled = (1 - part) * rolled + part * np.roll(self.radiance, whole + 1, axis=1)
+        return EnvironmentMap(rolled, self.name)
+
+    def downsample(self, height: int = 16, width: int = 16) -> "EnvironmentMap":
+        """Mean radiance over each cell of a ``height`` x ``width`` lat-long grid, weighted by solid angle.
+
+        Exact fractional overlap (in cos θ for rows, in u for columns), so that power is kept at any size.
+        """
+        rows = overlap_matrix(np.cos(np.pi * np.arange(self.shape[0] + 1) / self.shape[0]),
+                              np.cos(np.pi * np.arange(height + 1) / height))
+        columns = overlap_matrix(np.linspace(0, 1, self.shape[1] + 1), np.linspace(0, 1, width + 1))
+        out = np.einsum("Rr,rwc->Rwc", rows, self.radiance.astype(np.float64))
+        out = np.einsum("Cw,Rwc->RCc", columns, out)
+        return EnvironmentMap(out.astype(np.float32), self.name)
+
+    def __repr__(self) -> str:
+        height, width = self.shape
+        return f"EnvironmentMap('{self.name}', {width}x{height}, peak {self.radiance.max():g})"
+
+
+def overlap_matrix(source_edges: np.ndarray, target_edges: np.ndarray) -> np.ndarray:
+    """Share of every target interval covered by every source interval, rows sum to 1.
+
+    Both edge lists are monotone in the same sense and span the same range.
+    """
+    s0, s1 = np.minimum(source_edges[:-1], source_edges[1:]), np.maximum(source_edges[:-1], source_edges[1:])
+    t0, t1 = np.minimum(target_edges[:-1], target_edges[1:]), np.maximum(target_edges[:-1], target_edges[1:])
+    share = np.maximum(np.minimum(s1, t1[:, None]) - np.maximum(s0, t0[:, None]), 0)
+    return share / share.sum(axis=1, keepdims=True)

@@ -1,0 +1,1 @@
+"""Capture streams, takes, images, videos and documents: formats, no algorithms."""

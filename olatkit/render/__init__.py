@@ -1,0 +1,1 @@
+"""Imageset and light to image: light weights and relighting."""

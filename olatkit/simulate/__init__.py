@@ -1,0 +1,1 @@
+"""A light stage made of numbers: streams with ground truth."""

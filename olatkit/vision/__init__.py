@@ -1,0 +1,1 @@
+"""Images to images, without light-stage knowledge: flow, warping, demosaicing."""
