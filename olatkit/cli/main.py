@@ -1,0 +1,68 @@
+"""The ``olatkit`` command: loads a command's module only when it is asked for."""
+
+import logging
+import sys
+from importlib import import_module
+
+import click
+
+from olatkit import __version__
+
+# Each name is a module of this package that defines ``command``; the text is what `olatkit --help` shows.
+COMMANDS = {
+    "info": "Explain any file of a capture: stream, take, rig, schedule, map.",
+    "ingest": "Demultiplex a high-speed capture into motion-compensated OLAT imagesets.",
+    "render": "Relight a take under environment maps: the weighted sum of its OLAT images.",
+    "simulate": "Record a take on a simulated light stage, with ground truth.",
+}
+
+
+class _LazyGroup(click.Group):
+    """Lists the commands without importing them, so that ``olatkit --help`` is quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        return import_module(f"olatkit.cli.{cmd_name}").command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(COMMANDS.items()))
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="olatkit")
+@click.option("-v", "--verbose", count=True, help="Say more; twice for debugging.")
+def group(verbose: int) -> None:
+    """From a raw high-speed light-stage stream to OLAT imagesets and relit pictures.
+
+    Exit code 0: done. 1: a problem with the data, told in one line. 2: wrong usage.
+    """
+    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+    logging.basicConfig(level=level, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("distributed").setLevel(max(level, logging.ERROR))
+
+
+def main() -> None:
+    """Run the command line; a problem with the data is one line on stderr and exit code 1."""
+    from olatkit.errors import OlatkitError
+
+    try:
+        group.main(prog_name="olatkit", standalone_mode=False)
+    except click.exceptions.Exit as exit_:
+        sys.exit(exit_.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped; run the same command again to go on", err=True)
+        sys.exit(130)
+    except (OlatkitError, OSError, MemoryError) as error:
+        if logging.getLogger().isEnabledFor(logging.DEBUG):
+            logging.exception("traceback")
+        text = " ".join(str(error).split()) or type(error).__name__
+        click.echo(f"olatkit: {text}", err=True)
+        sys.exit(1)

@@ -1,0 +1,46 @@
+"""Options and the progress bar that several commands share."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace existing outputs, file by file.")
+workers_option = click.option(
+    "--workers", type=click.IntRange(min=1), default=None, help="Workers at once.  [default: one per core]"
+)
+scheduler_option = click.option(
+    "--scheduler", default="threads", show_default=True, envvar="OLATKIT_SCHEDULER", metavar="WHERE",
+    help="sync, threads, processes, tcp://host:port or a scheduler file.",
+)
+
+
+def parse_size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """Turn '512' or '640x480' (width x height) into (height, width)."""
+    if value is None:
+        return None
+    parts = value.lower().split("x")
+    if len(parts) > 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise click.BadParameter(f"{value!r} is no size, expected e.g. 512 or 640x480 (width x height)")
+    width, height = int(parts[0]), int(parts[-1])
+    return height, width
+
+
+@contextmanager
+def progress_bar(text: str) -> Iterator[Callable[..., Any]]:
+    """Yield ``progress(done, total)`` that draws a bar with rate and ETA on stderr."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        TextColumn("left"), TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(text, total=None)
+
+        def progress(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield progress
