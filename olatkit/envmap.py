@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from olatkit.color import luminance
 from olatkit.geometry import row_solid_angles
 
 
@@ -28,15 +29,16 @@ class EnvironmentMap:
         if value.ndim != 3 or value.shape[2] != 3 or 0 in value.shape:
             raise ValueError(f"environment '{self.name}' has shape {value.shape}, expected (height, width, 3)")
         if not np.isfinite(value).all():
-            raise ValueError(f"environment '{self.name}' holds {int((~np.isfinite(value)).sum())} values that are not finite")
+            count = int((~np.isfinite(value)).sum())
+            raise ValueError(f"environment '{self.name}' holds {count} values that are not finite")
         if (value < 0).any():
-            raise ValueError(f"environment '{self.name}' holds negative radiance (minimum {value.min():g}), expected >= 0")
+            raise ValueError(f"environment '{self.name}' holds negative radiance ({value.min():g}), expected >= 0")
         object.__setattr__(self, "radiance", value)
 
     @property
     def shape(self) -> tuple[int, int]:
         """Height and width in pixels."""
-        return self.radiance.shape[:2]  # type: ignore[return-value]
+        return self.radiance.shape[0], self.radiance.shape[1]
 
     @property
     def solid_angles(self) -> np.ndarray:
@@ -48,12 +50,19 @@ class EnvironmentMap:
         """Integral of radiance over the sphere, shape (3,), float64, radiance x sr."""
         return np.einsum("hwc,h->c", self.radiance.astype(np.float64), self.solid_angles)
 
+    @property
+    def mean_luminance(self) -> float:
+        """Luminance averaged over the sphere by solid angle; 0 for a black map."""
+        return float(luminance(self.power)) / (4 * np.pi)
+
     def rotate(self, yaw_deg: float) -> "EnvironmentMap":
         """Turn the content by R_y(yaw): +90 degrees takes light from +Z to +X. Power is kept.
 
         A fraction of a pixel column is interpolated linearly between the two whole-column rolls.
         """
         columns = -yaw_deg / 360.0 * self.shape[1]
+        if abs(columns - round(columns)) < 1e-6:
+            columns = round(columns)  # whole columns are moved, not interpolated, whatever the angle's rounding
         whole = int(np.floor(columns))
         part = np.float32(columns - whole)
         rolled = np.roll(self.radiance, whole, axis=1)
@@ -69,9 +78,8 @@ class EnvironmentMap:
         rows = overlap_matrix(np.cos(np.pi * np.arange(self.shape[0] + 1) / self.shape[0]),
                               np.cos(np.pi * np.arange(height + 1) / height))
         columns = overlap_matrix(np.linspace(0, 1, self.shape[1] + 1), np.linspace(0, 1, width + 1))
-        out = np.einsum("Rr,rwc->Rwc", rows, self.radiance.astype(np.float64))
-        out = np.einsum("Cw,Rwc->RCc", columns, out)
-        return EnvironmentMap(out.astype(np.float32), self.name)
+        bands = np.tensordot(rows, self.radiance.astype(np.float64), axes=1)
+        return EnvironmentMap((columns @ bands).astype(np.float32), self.name)
 
     def __repr__(self) -> str:
         height, width = self.shape

@@ -1,0 +1,35 @@
+"""Output files appear whole or not at all, and never replace a file the user did not ask to replace."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from olatkit.errors import OutputExistsError
+
+
+def refuse_existing(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Raise OutputExistsError if ``path`` is there and ``overwrite`` is false."""
+    if not overwrite and Path(path).exists():
+        raise OutputExistsError(f"{path}: already exists; give --overwrite to replace it, or choose another output")
+
+
+@contextmanager
+def whole_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
+    """Give a ``path``.part to write; rename it to ``path`` on success, remove it after an error.
+
+    Raises
+    ------
+    OutputExistsError
+        ``path`` exists and ``overwrite`` is false; checked before anything is written.
+    """
+    path = Path(path)
+    refuse_existing(path, overwrite=overwrite)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    try:
+        yield part
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
