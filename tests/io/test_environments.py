@@ -1,0 +1,135 @@
+"""Environment maps keep their light and their orientation on the way in."""
+
+import logging
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from olatkit.color import decode_srgb
+from olatkit.errors import FormatError
+from olatkit.geometry import row_solid_angles
+from olatkit.io.environments import read_environment
+from olatkit.io.images import write_exr, write_png
+
+ONE = np.float32(1)
+
+
+def one_lit_pixel(row: int = 8, column: int = 16, shape: tuple[int, int] = (16, 32)) -> np.ndarray:
+    image = np.zeros((*shape, 3), np.float32)
+    image[row, column] = 1, 2, 3
+    return image
+
+
+def test_exr_is_read_as_it_is(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).exponential(100, (9, 20, 3)).astype(np.float32)
+    write_exr(tmp_path / "studio.exr", image)
+    environment = read_environment(tmp_path / "studio.exr")
+    np.testing.assert_array_equal(environment.radiance, image)
+    assert environment.name == "studio"
+
+
+@pytest.mark.parametrize("center, column", [("-z", 16), ("+x", 24), ("+z", 0), ("-x", 8)])
+def test_center_says_what_the_middle_of_the_file_shows(tmp_path: Path, center: str, column: int) -> None:
+    # Column 16 of 32 is just right of the centre; u = 3/4 is +X, the seam +Z, u = 1/4 -X.
+    write_exr(tmp_path / "a.exr", one_lit_pixel())
+    found = read_environment(tmp_path / "a.exr", center=center).radiance
+    np.testing.assert_array_equal(found, one_lit_pixel(column=column))
+
+
+def test_flip_mirrors_about_the_centre(tmp_path: Path) -> None:
+    write_exr(tmp_path / "a.exr", one_lit_pixel(column=20))
+    np.testing.assert_array_equal(read_environment(tmp_path / "a.exr", flip=True).radiance, one_lit_pixel(column=11))
+    with pytest.raises(ValueError, match="center is 'left'"):
+        read_environment(tmp_path / "a.exr", center="left")
+
+
+def test_center_works_when_the_width_is_no_multiple_of_four(tmp_path: Path) -> None:
+    write_exr(tmp_path / "a.exr", np.random.default_rng(1).random((6, 10, 3)).astype(np.float32))
+    plain, turned = (read_environment(tmp_path / "a.exr", center=c) for c in ("-z", "+x"))
+    np.testing.assert_allclose(turned.power, plain.power, rtol=1e-6)  # float32 pixels
+
+
+def test_negative_and_nan_become_zero_with_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    image = np.full((8, 16, 3), 2, np.float32)
+    image[1, 2] = -0.5
+    image[3, 4, 0] = np.nan
+    write_exr(tmp_path / "a.exr", image)
+    with caplog.at_level(logging.WARNING):
+        found = read_environment(tmp_path / "a.exr").radiance
+    assert len(caplog.records) == 1
+    power = 3 * 0.5 * row_solid_angles(8, 16)[1]
+    assert "3 negative and 1 NaN values set to 0" in caplog.text
+    assert f"negative power {power:.3g}" in caplog.text
+    assert found[1, 2].tolist() == [0, 0, 0]
+    assert found[3, 4].tolist() == [0, 2, 2]
+    assert (np.delete(found.reshape(-1, 3), [18, 52], axis=0) == 2).all()
+
+
+def test_infinite_values_are_refused_with_their_place(tmp_path: Path) -> None:
+    image = np.ones((8, 16, 3), np.float16)
+    image[5, 6, 1] = np.inf
+    write_exr(tmp_path / "a.exr", image)
+    with pytest.raises(FormatError, match="1 infinite values, the first at row 5, column 6"):
+        read_environment(tmp_path / "a.exr")
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0])
+def test_black_maps_are_refused(tmp_path: Path, value: float) -> None:
+    write_exr(tmp_path / "a.exr", np.full((8, 16, 3), value, np.float32))
+    with pytest.raises(FormatError, match="black everywhere"):
+        read_environment(tmp_path / "a.exr")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_pictures_are_decoded_from_srgb_with_a_warning(
+    tmp_path: Path, dtype: type, caplog: pytest.LogCaptureFixture
+) -> None:
+    full = np.iinfo(dtype).max
+    image = np.full((8, 16, 3), full // 2, dtype)
+    image[0] = full
+    write_png(tmp_path / "a.png", image)
+    with caplog.at_level(logging.WARNING):
+        found = read_environment(tmp_path / "a.png").radiance
+    assert "decoded as sRGB" in caplog.text
+    np.testing.assert_allclose(found[0], 1)
+    np.testing.assert_allclose(found[1], decode_srgb((full // 2) / full), rtol=1e-6)
+
+
+def test_jpeg_grey_and_alpha(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.jpg"), np.full((16, 16, 3), 255, np.uint8))
+    np.testing.assert_allclose(read_environment(tmp_path / "a.jpg").radiance, 1)
+    write_exr(tmp_path / "y.exr", np.full((4, 8), 3 * ONE))
+    np.testing.assert_array_equal(read_environment(tmp_path / "y.exr").radiance, np.full((4, 8, 3), 3 * ONE))
+    write_exr(tmp_path / "rgba.exr", np.dstack([one_lit_pixel(), np.zeros((16, 32), np.float32)]))
+    np.testing.assert_array_equal(read_environment(tmp_path / "rgba.exr").radiance, one_lit_pixel())
+
+
+def test_foreign_primaries_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    acescg = (0.713, 0.293, 0.165, 0.83, 0.128, 0.044, 0.32168, 0.33767)
+    srgb_d50 = (0.6484, 0.3309, 0.3212, 0.5979, 0.1559, 0.0661, 0.3457, 0.3585)  # sRGB adapted to D50
+    for chromaticities, warned in ((acescg, True), (srgb_d50, False)):
+        caplog.clear()
+        write_exr(tmp_path / "a.exr", one_lit_pixel(), attributes={"chromaticities": chromaticities}, overwrite=True)
+        read_environment(tmp_path / "a.exr")
+        assert ("not Rec.709" in caplog.text) is warned
+
+
+def test_what_is_no_map(tmp_path: Path) -> None:
+    (tmp_path / "notes.hdr").write_text("sunny")
+    with pytest.raises(FormatError, match="not an image"):
+        read_environment(tmp_path / "notes.hdr")
+    with pytest.raises(FormatError, match="No such file"):
+        read_environment(tmp_path / "missing.hdr")
+
+
+@pytest.mark.real_data
+def test_real_maps_keep_their_power_at_16x16(test_data: Path) -> None:
+    paths = sorted((test_data / "hdri").glob("*.hdr")) + sorted((test_data / "hdri").glob("*.exr"))
+    assert len(paths) == 18
+    for path in paths:
+        environment = read_environment(path)
+        assert environment.shape == (512, 1024)
+        # float32 storage of the 16x16 form.
+        np.testing.assert_allclose(environment.downsample().power, environment.power, rtol=1e-6)
