@@ -1,0 +1,166 @@
+"""Relighting is the weighted sum of the images: exact for one light, linear, and the same on every path."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from olatkit.envmap import EnvironmentMap
+from olatkit.imageset import Imageset
+from olatkit.render.relight import BATCH_PIXELS, BLOCK, FEW, relight
+from olatkit.render.weights import cell_areas, light_weights
+from olatkit.rig import default_rig
+
+# float32 sums of about a hundred positive terms, in any order.
+FLOAT32 = 1e-6
+
+
+def make_images(lights: int, height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0.3, 0.2, (lights, height, width, 3)).astype(np.float32)
+
+
+def reference(images: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return np.einsum("lhwc,...lc->...hwc", images.astype(np.float64), weights)
+
+
+def error(image: np.ndarray, truth: np.ndarray) -> float:
+    return float(np.abs(image - truth).max() / np.abs(truth).max())
+
+
+@settings(max_examples=40, deadline=None)
+@given(lights=st.integers(1, 20), height=st.integers(1, 13), width=st.integers(1, 13), seed=st.integers(0, 99))
+def test_equals_the_plain_sum_for_any_size(lights: int, height: int, width: int, seed: int) -> None:
+    images = make_images(lights, height, width, seed)
+    weights = np.random.default_rng(seed).random((lights, 3))
+    image = relight(images, weights)
+    assert image.dtype == np.float32
+    assert image.shape == (height, width, 3)
+    np.testing.assert_allclose(image, reference(images, weights), atol=FLOAT32 * lights)
+
+
+def test_equals_the_plain_sum_over_several_blocks() -> None:
+    images = make_images(11, 300, 250)
+    assert images[0].size > 2 * BLOCK
+    weights = np.random.default_rng(1).random((11, 3))
+    assert error(relight(images, weights), reference(images, weights)) < FLOAT32
+
+
+@pytest.mark.parametrize("light", [0, 1, 7, 8, 12])
+def test_one_light_returns_its_image_bit_for_bit(light: int) -> None:
+    images = make_images(13, 20, 31)
+    weights = np.zeros((13, 3))
+    weights[light] = 1
+    np.testing.assert_array_equal(relight(images, weights), images[light])
+    np.testing.assert_array_equal(relight(images, np.stack([weights] * (FEW + 1)))[FEW], images[light])
+
+
+def test_colour_of_the_weights_goes_to_its_channel() -> None:
+    images = make_images(5, 8, 8)
+    weights = np.zeros((5, 3))
+    weights[2] = 1, 0, 3
+    np.testing.assert_allclose(relight(images, weights), images[2] * [1, 0, 3], rtol=FLOAT32)
+
+
+def test_is_linear_in_the_weights() -> None:
+    images = np.abs(make_images(114, 24, 24))
+    rng = np.random.default_rng(2)
+    w1, w2 = rng.random((2, 114, 3))
+    mixed = relight(images, 0.3 * w1 + 2.5 * w2)
+    assert error(0.3 * relight(images, w1) + 2.5 * relight(images, w2), mixed) < FLOAT32
+
+
+@pytest.mark.parametrize("count", [0, 1, FEW - 1, FEW, 9])
+def test_a_batch_equals_its_single_lightings(count: int) -> None:
+    images = make_images(19, 40, 30)
+    weights = np.random.default_rng(3).random((count, 19, 3))
+    batch = relight(images, weights)
+    assert batch.shape == (count, 40, 30, 3)
+    for image, one in zip(batch, weights, strict=True):
+        assert error(image, relight(images, one)) < FLOAT32
+
+
+def test_a_batch_larger_than_its_blocks() -> None:
+    images = make_images(4, 100, 200)
+    assert 2 * BATCH_PIXELS < 100 * 200
+    weights = np.random.default_rng(3).random((FEW, 4, 3))
+    assert error(relight(images, weights), reference(images, weights)) < FLOAT32
+
+
+def test_dead_lights_are_not_read() -> None:
+    images = make_images(6, 5, 5)
+    weights = np.random.default_rng(4).random((6, 3))
+    weights[3] = 0
+    expected = relight(images, weights)
+    images[3] = np.nan
+    np.testing.assert_array_equal(relight(images, weights), expected)
+    assert not relight(images, np.zeros((6, 3))).any()
+
+
+def test_takes_imagesets_views_and_half_floats() -> None:
+    images = make_images(7, 10, 12)
+    weights = np.random.default_rng(5).random((7, 3))
+    expected = relight(images, weights)
+    imageset = Imageset(images, images[0], 0.0, np.zeros(7, np.uint8))
+    np.testing.assert_array_equal(relight(imageset, weights), expected)
+    assert error(relight(images[:, ::-1], weights), expected[::-1]) < FLOAT32
+    half = images.astype(np.float16)
+    assert error(relight(half, weights), reference(half, weights)) < FLOAT32
+
+
+def test_torch_gives_the_same() -> None:
+    images = make_images(7, 10, 12)
+    for weights in np.random.default_rng(6).random((7, 3)), np.random.default_rng(6).random((6, 7, 3)):
+        on_torch = relight(images, weights, device="cpu:0")
+        assert on_torch.dtype == np.float32
+        assert error(on_torch, relight(images, weights)) < FLOAT32
+
+
+@pytest.mark.gpu
+def test_cuda_gives_the_same() -> None:
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    images, weights = make_images(30, 64, 64), np.random.default_rng(7).random((6, 30, 3))
+    # Tensor cores may round float32 products to TF32, 10 bits of mantissa.
+    assert error(relight(images, weights, device="cuda"), relight(images, weights)) < 1e-3
+
+
+@pytest.mark.parametrize("images, weights, message", [
+    (np.zeros((4, 5, 3), np.float32), np.zeros((4, 3)), r"images have shape \(4, 5, 3\)"),
+    (np.zeros((4, 5, 5, 3), np.float32), np.zeros((5, 3)), r"weights have shape \(5, 3\), expected \(4, 3\)"),
+    (np.zeros((4, 5, 5, 3), np.float32), np.full((4, 3), np.nan), "not finite"),
+])
+def test_wrong_arguments_are_named(images: np.ndarray, weights: np.ndarray, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        relight(images, weights)
+
+
+def lambertian_sphere(directions: np.ndarray, size: int = 48) -> tuple[np.ndarray, np.ndarray]:
+    """Closed-form images of a white diffuse sphere under each light, and its mask."""
+    x = (np.arange(size) + 0.5) / size * 2 - 1
+    right, down = np.meshgrid(x, x)
+    inside = right**2 + down**2 < 1
+    normals = np.stack([right, -down, np.sqrt(np.maximum(1 - right**2 - down**2, 0))], axis=-1)
+    shading = np.maximum(np.einsum("hwc,lc->lhw", normals, directions), 0) * inside / np.pi
+    return np.repeat(shading[..., None], 3, axis=3).astype(np.float32), inside
+
+
+def test_a_diffuse_sphere_under_a_white_sky_is_evenly_white() -> None:
+    rig = default_rig()
+    images, inside = lambertian_sphere(rig.directions)
+    image = relight(images, np.repeat(cell_areas(rig)[:, None], 3, axis=1))
+    # Radiosity of a white diffuse surface under radiance 1 is 1; 114 samples of the sky leave about 1 %.
+    np.testing.assert_allclose(image[inside], 1, atol=0.02)
+
+
+def test_turning_the_light_by_90_degrees_brings_it_to_the_right_of_the_picture() -> None:
+    radiance = np.zeros((16, 32, 3), np.float32)
+    radiance[7:9, [0, -1]] = 1  # around the seam: +Z, the camera's side
+    rig = default_rig()
+    images, inside = lambertian_sphere(rig.directions)
+    front = relight(images, light_weights(EnvironmentMap(radiance), rig))[..., 0]
+    right = relight(images, light_weights(EnvironmentMap(radiance).rotate(yaw_deg=90), rig))[..., 0]
+    half = images.shape[2] // 2
+    assert front[:, :half].sum() == pytest.approx(front[:, half:].sum(), rel=0.1)
+    assert right[:, half:].sum() > 20 * right[:, :half].sum()
+    assert inside.any()
