@@ -1,0 +1,186 @@
+"""Motion: head pose and expression over time, and how they move the points of the rest shape."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from olatkit.simulate.shape import EYE_RADIUS, EYE_Y, EYE_Z, JAW_HINGE, MOUTH_Y, Features
+from olatkit.simulate.texture import mouth_gap, smoothstep
+
+# The head turns about a point in the neck [m].
+PIVOT = np.array([0.0, -0.085, -0.025])
+
+
+@dataclass(frozen=True)
+class Pose:
+    """State of the subject at one instant.
+
+    Angles in degrees: ``yaw`` (positive turns the face to +X), ``pitch`` (positive looks down), ``roll``; ``shift``
+    in metres. Expression in 0..1: ``jaw`` open, ``smile`` (-0.5..1), ``brow`` raised (-0.5..1), ``blink`` closed;
+    gaze angles in degrees.
+    """
+
+    yaw: float = 0.0
+    pitch: float = 0.0
+    roll: float = 0.0
+    shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    jaw: float = 0.0
+    smile: float = 0.0
+    brow: float = 0.0
+    blink: float = 0.0
+    gaze_yaw: float = 0.0
+    gaze_pitch: float = 0.0
+
+    @property
+    def rotation(self) -> np.ndarray:
+        """Head to world, shape (3, 3): R_y(yaw) R_x(pitch) R_z(roll)."""
+        return rotation_matrix(self.yaw, self.pitch, self.roll)
+
+
+def rotation_matrix(yaw: float, pitch: float, roll: float) -> np.ndarray:
+    """R_y(yaw) R_x(pitch) R_z(roll), angles in degrees, shape (3, 3)."""
+    (cy, cp, cr), (sy, sp, sr) = np.cos(np.radians([yaw, pitch, roll])), np.sin(np.radians([yaw, pitch, roll]))
+    ry = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    rx = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
+    rz = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
+    return ry @ rx @ rz
+
+
+class Motion:
+    """Smooth random pose and expression, sums of sines drawn from a seed.
+
+    Parameters
+    ----------
+    seed : int
+        Another seed moves another way.
+    amplitude : float
+        Scale of the head's rotation and translation; 1 turns by about 6 degrees. 0 keeps the head still.
+    expression : float
+        Scale of expression and blinking; 0 keeps the face at rest.
+    """
+
+    def __init__(self, seed: int, *, amplitude: float = 1.0, expression: float = 1.0) -> None:
+        rng = np.random.default_rng([seed, 2])
+        self.amplitude, self.expression = amplitude, expression
+        # Rows: yaw, pitch, roll, x, y, z, jaw, smile, brow, gaze yaw, gaze pitch; columns: three sines.
+        self._frequency = rng.uniform([0.7, 1.1, 1.7], [1.1, 1.7, 2.6], (11, 3))
+        self._frequency[6] *= 1.8
+        self._phase = rng.uniform(0, 2 * np.pi, (11, 3))
+        self._weight = np.array([0.62, 0.28, 0.10]) * rng.uniform(0.7, 1.3, (11, 3))
+        self._blinks = rng.uniform(0, 2 * np.pi)
+        self._scale = np.array([5.5, 2.6, 1.6, 0.004, 0.0025, 0.003])
+
+    def __call__(self, time_s: float) -> Pose:
+        """The pose at a time in seconds."""
+        wave = (self._weight * np.sin(2 * np.pi * self._frequency * time_s + self._phase)).sum(1)
+        rigid = self.amplitude * self._scale * wave[:6]
+        e = self.expression
+        # A blink of about 0.2 s every 1.3 s.
+        closing = np.cos(2 * np.pi * time_s / 1.3 + self._blinks)
+        blink = smoothstep(0.86, 0.985, np.asarray(closing))
+        return Pose(
+            float(rigid[0]), float(rigid[1]), float(rigid[2]), (float(rigid[3]), float(rigid[4]), float(rigid[5])),
+            jaw=float(e * np.clip(0.25 + 0.55 * wave[6], 0, 1)), smile=float(e * np.clip(0.3 + 0.6 * wave[7], -0.3, 1)),
+            brow=float(e * np.clip(0.1 + 0.6 * wave[8], -0.4, 1)), blink=float(e * blink),
+            gaze_yaw=float(e * 9 * wave[9]), gaze_pitch=float(e * 4 * wave[10]),
+        )
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How each point follows the pose: all arrays (V,) or (V, 3), float32.
+
+    ``head`` 1 moves with the head and 0 stays with the shoulders; ``jaw`` opens with the jaw; ``lid`` is the angle
+    [rad] by which a point turns about its eye when the eye closes; ``eye`` is -1, 0 or +1 for points of an eyeball
+    or lid; ``ball`` is 1 on an eyeball; ``smile``, ``brow``, ``rest`` are offsets [m].
+    """
+
+    head: np.ndarray
+    jaw: np.ndarray
+    lid: np.ndarray
+    ball: np.ndarray
+    smile: np.ndarray
+    brow: np.ndarray
+    rest: np.ndarray
+
+
+def head_weights(points: np.ndarray, f: Features) -> Weights:
+    """Weights of points (V, 3) of the head's skin."""
+    x, y, z = points.T
+    front = smoothstep(0.0, 0.035, z)
+    line, half = f.mouth_line(x), np.maximum(mouth_gap(x, f), 0.0005)
+    # Across the slit the lower lip follows the jaw and the upper does not; outside the mouth the step becomes soft.
+    outside = smoothstep(0.8 * f.mouth_half_width, 0.050, np.abs(x))
+    width = half + 0.040 * outside
+    jaw = smoothstep(-1.0, 1.0, (line - 0.016 * outside - y) / width) * smoothstep(-0.025, 0.020, z)
+    # The rest shape leaves a slit between the lips for the cut-out; bring its edges together.
+    gap = np.maximum(mouth_gap(x, f), 0) + 0.0001
+    close = np.clip((y - line) / gap, -1, 1) * gap * np.exp(-((np.maximum(np.abs(y - line) - gap, 0) / 0.006) ** 2)) * front
+    rest = np.stack([np.zeros_like(close), -close, np.zeros_like(close)], 1)
+    corner = np.exp(-(((np.abs(x) - 1.05 * f.mouth_half_width) / 0.013) ** 2) - ((y - MOUTH_Y) / 0.014) ** 2) * front
+    cheek = np.exp(-(((np.abs(x) - 0.040) / 0.016) ** 2) - ((y + 0.026) / 0.016) ** 2) * front
+    sign = np.sign(x)
+    smile = np.stack([sign * (0.0060 * corner + 0.001 * cheek), 0.0058 * corner + 0.003 * cheek, -0.0035 * corner + 0.0028 * cheek], 1)
+    raised = np.exp(-(((np.abs(x) - 0.028) / 0.022) ** 2) - ((y - 0.042) / 0.016) ** 2) * front
+    brow = np.stack([0 * raised, 0.0065 * raised, 0 * raised], 1)
+    return Weights(np.ones_like(x), jaw, _lid_angle(points, f), np.zeros_like(x), smile, brow, rest)
+
+
+def _lid_angle(points: np.ndarray, f: Features) -> np.ndarray:
+    """Angle about the eye's horizontal axis by which the upper lid comes down to the lower one."""
+    x, y, z = points.T
+    low, high = f.lid_heights(x)
+    reach = np.maximum(z - EYE_Z, 0.004)
+
+    def elevation(height: np.ndarray) -> np.ndarray:
+        return np.arctan2(height, np.sqrt(np.maximum((EYE_RADIUS * 1.08) ** 2 - (np.abs(x) - f.eye_x) ** 2, 1e-5)))
+
+    here = np.arctan2(y - EYE_Y, reach)
+    low_angle, high_angle = elevation(low), elevation(high)
+    travel = np.maximum(high_angle - low_angle, 0)
+    part = np.where(here > high_angle, smoothstep(0.75, 0.0, here - high_angle), np.clip((here - low_angle) / np.maximum(travel, 1e-3), 0, 1))
+    return np.where((z > 0.03) & (np.abs(np.abs(x) - f.eye_x) < 1.3 * f.eye_half_width), travel * part, 0.0)
+
+
+def rigid_weights(points: np.ndarray, head: float | np.ndarray = 1.0, *, jaw: np.ndarray | None = None, ball: float = 0.0) -> Weights:
+    """Weights of a part without expression of its own."""
+    n, zero = len(points), np.zeros((len(points), 3))
+    return Weights(
+        np.broadcast_to(head, n) * np.ones(n), np.zeros(n) if jaw is None else jaw, np.zeros(n), np.full(n, ball), zero, zero, zero
+    )
+
+
+def move_points(points: np.ndarray, weights: Weights, f: Features, pose: Pose) -> np.ndarray:
+    """World positions (V, 3) float32 of rest ``points`` in a pose; smooth in the pose."""
+    p = points + weights.rest + pose.smile * weights.smile + pose.brow * weights.brow
+    if pose.blink:
+        p = _turn_about_eyes(p, pose.blink * weights.lid, f)
+    if pose.gaze_yaw or pose.gaze_pitch:
+        p = _turn_eyeballs(p, weights.ball, f, pose)
+    if pose.jaw:
+        hinge = np.array(JAW_HINGE)
+        angle = np.radians(15.0) * pose.jaw * weights.jaw
+        c, s = np.cos(angle), np.sin(angle)
+        q = p - hinge
+        p = np.stack([p[:, 0], c * q[:, 1] - s * q[:, 2] + hinge[1], s * q[:, 1] + c * q[:, 2] + hinge[2]], 1)
+    # Points between head and shoulders take a share of the rotation.
+    target = (p - PIVOT) @ pose.rotation.T + PIVOT + np.array(pose.shift)
+    return (p + weights.head[:, None] * (target - p)).astype(np.float32)
+
+
+def _turn_about_eyes(p: np.ndarray, angle: np.ndarray, f: Features) -> np.ndarray:
+    """Turn points down around the horizontal axis through the eyes."""
+    c, s = np.cos(angle), np.sin(angle)
+    y, z = p[:, 1] - EYE_Y, p[:, 2] - EYE_Z
+    return np.stack([p[:, 0], c * y - s * z + EYE_Y, s * y + c * z + EYE_Z], 1)
+
+
+def _turn_eyeballs(p: np.ndarray, ball: np.ndarray, f: Features, pose: Pose) -> np.ndarray:
+    """Turn each eyeball about its own centre."""
+    turn = rotation_matrix(pose.gaze_yaw, pose.gaze_pitch, 0.0)
+    p = p.copy()
+    for side in (-1, 1):
+        here = (ball > 0) & (np.sign(p[:, 0]) == side)
+        centre = np.array([side * f.eye_x, EYE_Y, EYE_Z])
+        p[here] = (p[here] - centre) @ turn.T + centre
+    return p
