@@ -82,7 +82,7 @@ def cell_matrix(
         raise ValueError(f"unknown method '{method}', expected one of {', '.join(METHODS)}")
     if max_angle_deg is not None and not 0 < max_angle_deg <= 180:
         raise ValueError(f"max_angle_deg is {max_angle_deg:g}, expected more than 0 and at most 180")
-    if not rig.enabled.any():
+    if not np.any(rig.enabled):
         raise ValueError(f"rig '{rig.name}' has no enabled light")
     return _cached_matrix(_CacheKey(rig), height, width, method, 180.0 if max_angle_deg is None else max_angle_deg)
 
@@ -91,7 +91,7 @@ class _CacheKey:
     """A rig that compares by what decides its cells, so that equal rigs share a matrix."""
 
     def __init__(self, rig: LightRig) -> None:
-        self.lights = np.flatnonzero(rig.enabled)
+        self.lights = np.flatnonzero(np.asarray(rig.enabled))
         self.directions = rig.directions[self.lights]
         self.count = len(rig)
         self.digest = (self.count, self.lights.tobytes(), self.directions.tobytes())
