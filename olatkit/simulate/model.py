@@ -9,7 +9,6 @@ from olatkit.simulate import shape, texture
 from olatkit.simulate.hair import hair_grid
 from olatkit.simulate.identity import Identity
 from olatkit.simulate.pose import Weights, head_weights, rigid_weights
-from olatkit.simulate.raster import CHANNELS
 from olatkit.simulate.shape import MOUTH_Y, Features, head_features
 from olatkit.simulate.texture import PartTexture, smoothstep
 
@@ -180,7 +179,3 @@ def _cut_faces(faces: np.ndarray, cut: np.ndarray, rows: int, columns: int) -> t
     inside = (least[v[:, None], u] > 0.8).ravel()[faces].all(1)
     return touched, inside
 
-
-def channel_count() -> int:
-    """Channels of the surface atlas."""
-    return CHANNELS

@@ -36,6 +36,18 @@ class Pose:
         """Head to world, shape (3, 3): R_y(yaw) R_x(pitch) R_z(roll)."""
         return rotation_matrix(self.yaw, self.pitch, self.roll)
 
+    @property
+    def matrix(self) -> np.ndarray:
+        """Rest position of the head [m] to world, shape (4, 4)."""
+        out = np.eye(4)
+        out[:3, :3] = self.rotation
+        out[:3, 3] = PIVOT - self.rotation @ PIVOT + np.array(self.shift)
+        return out
+
+    def apply(self, points: np.ndarray) -> np.ndarray:
+        """Rest points (V, 3) that follow the head rigidly, in world."""
+        return (points - PIVOT) @ self.rotation.T + PIVOT + np.array(self.shift)
+
 
 def rotation_matrix(yaw: float, pitch: float, roll: float) -> np.ndarray:
     """R_y(yaw) R_x(pitch) R_z(roll), angles in degrees, shape (3, 3)."""
@@ -164,7 +176,7 @@ def move_points(points: np.ndarray, weights: Weights, f: Features, pose: Pose) -
         q = p - hinge
         p = np.stack([p[:, 0], c * q[:, 1] - s * q[:, 2] + hinge[1], s * q[:, 1] + c * q[:, 2] + hinge[2]], 1)
     # Points between head and shoulders take a share of the rotation.
-    target = (p - PIVOT) @ pose.rotation.T + PIVOT + np.array(pose.shift)
+    target = pose.apply(p)
     return (p + weights.head[:, None] * (target - p)).astype(np.float32)
 
 

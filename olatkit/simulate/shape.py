@@ -156,7 +156,6 @@ def _dense_axis(low: float, high: float, count: int, centre: float, spread: floa
 
 def star_directions(rows: int, columns: int) -> np.ndarray:
     """Unit directions (rows, columns, 3) around the head, densest over the face; first and last column coincide."""
-    elevation = _dense_axis(np.radians(89.9), np.radians(-80), rows, np.radians(-15), np.radians(24), -0.0)
     elevation = -_dense_axis(np.radians(-89.9), np.radians(80), rows, np.radians(12), np.radians(26), 0.55)
     azimuth = _dense_axis(-np.pi, np.pi, columns, 0.0, np.radians(33), 0.62)
     el, az = elevation[:, None], azimuth[None]
@@ -173,7 +172,7 @@ def head_grid(identity: Identity, rows: int, columns: int) -> np.ndarray:
 def eye_grid(identity: Identity, side: int, rows: int, columns: int) -> np.ndarray:
     """Points of an eyeball with its cornea; the rows run from the pupil to the back. ``side`` is -1 or +1."""
     radius = EYE_RADIUS * identity.eye_size
-    angle = np.linspace(0, 0.62 * np.pi, rows)[:, None] ** 1.0
+    angle = np.linspace(0, 0.62 * np.pi, rows)[:, None]
     turn = np.linspace(0, 2 * np.pi, columns)[None]
     bulge = 0.05 * np.exp(-((angle / 0.42) ** 4))
     r = radius * (1 + bulge)

@@ -79,7 +79,7 @@ class Subject:
             motion = Motion(self.seed, amplitude=amplitude, expression=0.0)
             peak = 0.0
             for t in times:
-                a, b = (_rigid(rest, motion(t + dt))[:, :2] for dt in (-step / 2, step / 2))
+                a, b = (motion(t + dt).apply(rest)[:, :2] for dt in (-step / 2, step / 2))
                 peak = max(peak, float(np.percentile(np.linalg.norm(b - a, axis=1), 95)) / step / self.pitch_m)
             amplitude *= speed_px / peak
         return amplitude
@@ -208,13 +208,6 @@ class Subject:
         wb = (q[:, 0] * c[:, 1] - q[:, 1] * c[:, 0]) / area
         wc = (b[:, 0] * q[:, 1] - b[:, 1] * q[:, 0]) / area
         return np.stack([1 - wb - wc, wb, wc], 1), corners
-
-
-def _rigid(points: np.ndarray, pose: Pose) -> np.ndarray:
-    """Points that move with the head."""
-    from olatkit.simulate.pose import PIVOT
-
-    return (points - PIVOT) @ pose.rotation.T + PIVOT + np.array(pose.shift)
 
 
 def _light_frame(direction: np.ndarray, middle: np.ndarray, radius: float, size: int) -> np.ndarray:

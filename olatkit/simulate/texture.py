@@ -8,7 +8,7 @@ import numpy as np
 from olatkit.simulate.hair import hair_cut, hair_edge
 from olatkit.simulate.identity import Identity
 from olatkit.simulate.raster import ALBEDO, BUMP, CHANNELS, ROUGHNESS, SPECULAR
-from olatkit.simulate.shape import BROW_Y, EYE_Y, EYE_Z, MOUTH_Y, Features, head_features
+from olatkit.simulate.shape import BROW_Y, EYE_Y, EYE_Z, Features, head_features
 
 # The 19 classes of CelebAMask-HQ; left and right are the picture's.
 LABELS = (
@@ -254,6 +254,3 @@ def hair_texture(identity: Identity, points: np.ndarray) -> PartTexture:
     surface[..., BUMP] = (0.22 * fine + 0.16 * coarse)[..., None] * across
     cut = hair_cut(identity, points, 0.7 * coarse + 0.5 * fine)
     return PartTexture(surface, np.full(shape, 17, np.uint8), cut.astype(np.float32))
-
-
-MOUTH_MIDDLE = MOUTH_Y
