@@ -1,0 +1,206 @@
+"""Motion of the subject around a reference instant, from the tracking frames.
+
+All displacements lie on the grid of the reference: pixel x of the reference is found at x + d in the frame at
+another tick. Between tracking frames a displacement is linear in time.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from olatkit.capture.config import MotionConfig
+from olatkit.vision.flow import chained_flows, compose, direct_flows, dis_flow, invert, refined_flows
+from olatkit.vision.warp import warp
+
+FAST_SHARE = 0.04  # 95th percentile of motion over half a window, share of the width, from which flow is chained
+
+
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """Displacement fields at knots in time.
+
+    Parameters
+    ----------
+    ticks : ndarray, shape (K,), int64
+        Ticks of the knots relative to the reference, ascending.
+    fields : list of ndarray, each (h, w, 2) float32
+        Displacement (dx, dy) at each knot.
+    disagreement : ndarray, shape (K,)
+        Share of the foreground whose tracking frame, brought to the reference, still differs from it.
+    speed_px : float
+        95th percentile over the foreground of the motion per knot interval, scaled to 60 ticks.
+    """
+
+    ticks: np.ndarray
+    fields: list[np.ndarray]
+    disagreement: np.ndarray
+    speed_px: float
+
+    def at(self, tick: int) -> np.ndarray:
+        """Displacement at ``tick`` relative to the reference, shape (h, w, 2); extrapolated outside the knots."""
+        import cv2
+
+        k, share = self._bracket(tick)
+        if share == 0:
+            return self.fields[k]
+        return cv2.addWeighted(self.fields[k], 1 - share, self.fields[k + 1], share, 0)
+
+    def reliability(self, tick: int) -> float:
+        """Largest disagreement of the two knots around ``tick``."""
+        k, share = self._bracket(tick)
+        return float(self.disagreement[k] if share == 0 else self.disagreement[k : k + 2].max())
+
+    def _bracket(self, tick: int) -> tuple[int, float]:
+        """Knot at or before ``tick`` and the share of the next one; the outer intervals extend beyond the ends."""
+        if len(self.ticks) == 1:
+            return 0, 0.0
+        k = int(np.clip(np.searchsorted(self.ticks, tick, side="right") - 1, 0, len(self.ticks) - 2))
+        share = (tick - self.ticks[k]) / (self.ticks[k + 1] - self.ticks[k])
+        return (k + 1, 0.0) if share == 1 else (k, float(share))
+
+
+def estimate_motion(pictures: Mapping[int, np.ndarray], config: MotionConfig, mask: np.ndarray) -> Motion:
+    """Find the motion from the picture at tick 0 to all others.
+
+    Parameters
+    ----------
+    pictures : mapping of int to ndarray (h, w) uint8
+        Grey tracking pictures by tick relative to the reference; must hold 0.
+    config : MotionConfig
+        Method, flow preset, dead zone.
+    mask : ndarray of bool, shape (h, w)
+        Foreground of the reference, where speed and disagreement are measured.
+
+    References
+    ----------
+    Wenger et al., "Performance relighting and reflectance transformation with time-multiplexed illumination", ACM
+    Trans. Graphics 24(3), 2005, doi:10.1145/1073204.1073258, compensates motion by flow between tracking frames.
+    """
+    if config.method == "none":
+        still = np.zeros((*pictures[0].shape, 2), np.float32)
+        return Motion(np.array([0]), [still], np.zeros(1), 0.0)
+    flow = partial(dis_flow, quality=config.flow)
+    knots = _sparse(pictures) if not config.every_knot else dict(pictures)
+    method = config.method
+    if method == "auto":
+        method = "refine" if _is_fast(pictures, mask) else "direct"
+    fields = refined_flows(pictures, flow) if method == "refine" else direct_flows(knots, flow)
+    fields = _fill_knots(fields, sorted(pictures))
+    if config.dead_zone_px:
+        still = np.max([np.abs(f).max(axis=2) for f in fields.values()], axis=0) < config.dead_zone_px
+        for field in fields.values():
+            field[still] = 0
+    ticks = np.array(sorted(fields))
+    ordered = [np.ascontiguousarray(fields[int(t)], np.float32) for t in ticks]
+    disagreement = np.array([_disagreement(pictures, int(t), fields, mask) for t in ticks])
+    return Motion(ticks, ordered, disagreement, _speed(ticks, ordered, mask))
+
+
+def shift_reference(motion: Motion, offset: int) -> Motion:
+    """Move the reference by ``offset`` ticks, to an instant that is no tracking frame.
+
+    Every displacement is re-expressed on the grid of the new instant, so that images are still warped only once.
+    """
+    if offset == 0:
+        return motion
+    back = invert(motion.at(offset))
+    fields = [compose(back, field) for field in motion.fields]
+    return Motion(motion.ticks - offset, fields, motion.disagreement, motion.speed_px)
+
+
+def _sparse(pictures: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
+    """Every second picture counted from the reference, and the outermost ones."""
+    ticks = sorted(pictures)
+    zero = ticks.index(0)
+    keep = {t for i, t in enumerate(ticks) if (i - zero) % 2 == 0} | {ticks[0], ticks[-1]}
+    return {t: pictures[t] for t in ticks if t in keep}
+
+
+def _fill_knots(fields: dict[int, np.ndarray], wanted: list[int]) -> dict[int, np.ndarray]:
+    """Add the wanted ticks between known ones by cubic Lagrange interpolation in time over the nearest four."""
+    known = np.array(sorted(fields))
+    for tick in wanted:
+        if tick in fields:
+            continue
+        right = int(np.searchsorted(known, tick))
+        start = int(np.clip(right - 2, 0, max(len(known) - 4, 0)))
+        nodes = known[start : start + 4]
+        total = np.zeros_like(fields[0])
+        for node in nodes:
+            others = nodes[nodes != node]
+            total += np.float32(np.prod((tick - others) / (node - others))) * fields[int(node)]
+        fields[tick] = total
+    return fields
+
+
+def _is_fast(pictures: Mapping[int, np.ndarray], mask: np.ndarray) -> bool:
+    """True where motion over about 60 ticks is too large for direct flow; measured by a quick chained flow."""
+    far = sorted(pictures, key=lambda t: (abs(abs(t) - 60), t))[:1]
+    near = {t: pictures[t] for t in pictures if 0 <= t * np.sign(far[0] or 1) <= abs(far[0])}
+    quick = chained_flows(near, partial(dis_flow, quality="fast"))
+    return _percentile_speed(quick[far[0]], mask) > FAST_SHARE * mask.shape[1]
+
+
+def _percentile_speed(field: np.ndarray, mask: np.ndarray) -> float:
+    """95th percentile of the length of a displacement over the foreground (everywhere if it is empty)."""
+    lengths = np.hypot(field[..., 0], field[..., 1])
+    return float(np.percentile(lengths[mask] if mask.any() else lengths, 95))
+
+
+def _speed(ticks: np.ndarray, fields: list[np.ndarray], mask: np.ndarray) -> float:
+    """Fastest motion between neighbouring knots, in pixels per 60 ticks."""
+    if len(ticks) < 2:
+        return 0.0
+    steps = [
+        _percentile_speed(b - a, mask) * 60 / (t1 - t0)
+        for t0, t1, a, b in zip(ticks[:-1], ticks[1:], fields[:-1], fields[1:], strict=True)
+    ]
+    return max(steps)
+
+
+def _disagreement(
+    pictures: Mapping[int, np.ndarray], tick: int, fields: Mapping[int, np.ndarray], mask: np.ndarray,
+) -> float:
+    """Share of the foreground where the warped tracking picture differs from the reference by over 32 of 255."""
+    if tick == 0 or not mask.any():
+        return 0.0
+    aligned = warp(pictures[tick], fields[tick], linear=True)
+    return float((np.abs(aligned - pictures[0])[mask] > 32).mean())
+
+
+def follow_shading(after: np.ndarray, before: np.ndarray, weight_after: float) -> tuple[np.ndarray, np.ndarray]:
+    """Move the shadows and highlights of two aligned looks at one light to where they are at the reference.
+
+    Motion compensation brings the subject's surface into place, but a shadow edge slides over that surface. The
+    remaining flow between the two looks is found and each is warped its share of the way; where they agree,
+    nothing moves.
+
+    Parameters
+    ----------
+    after, before : ndarray, shape (h, w, 4), float32
+        Aligned looks, RGB and saturated share.
+    weight_after : float
+        Weight of ``after`` in the blend, which is also how far the reference lies from ``before`` in time.
+
+    Returns
+    -------
+    tuple of ndarray
+        Both looks with their shading at the reference.
+    """
+    import cv2
+
+    peak = float(np.percentile(np.maximum(after[..., :3], before[..., :3]).max(axis=2), 99.8))
+    if peak <= 0:
+        return after, before
+    a8, b8 = (
+        (np.clip((x[..., :3] @ np.array([0.25, 0.5, 0.25], np.float32)) / peak, 0, 1) ** (1 / 2.2) * 255).astype(np.uint8)
+        for x in (after, before)
+    )
+    # Averaging both directions puts the flow on the grid between the two looks.
+    flow = (1 - weight_after) * dis_flow(b8, a8, quality="medium") - weight_after * dis_flow(a8, b8, quality="medium")
+    difference = cv2.GaussianBlur(cv2.absdiff(a8, b8).astype(np.float32), (0, 0), 2)
+    differs = cv2.GaussianBlur(np.clip((difference - 2) / 2, 0, 1), (0, 0), 2)
+    flow = (flow * differs[..., None]).astype(np.float32)
+    return warp(after, (1 - weight_after) * flow), warp(before, -weight_after * flow)

@@ -1,0 +1,340 @@
+"""From prepared frames to the OLAT images of one instant."""
+
+from collections.abc import Callable, Container
+from dataclasses import dataclass, field
+
+import numba
+import numpy as np
+
+from olatkit.capture.align import Motion, estimate_motion, follow_shading, shift_reference
+from olatkit.capture.config import IngestConfig
+from olatkit.capture.prepare import FrameWindow
+from olatkit.capture.windows import Observation, observe_slot, tracking_ticks
+from olatkit.errors import CaptureError
+from olatkit.imageset import CROSSTALK, INTERPOLATED, LOW_FLOW_CONFIDENCE, ONE_SIDED, SATURATED
+from olatkit.rig import LightRig
+from olatkit.schedule import LightingSchedule
+from olatkit.vision.flow import grey8
+from olatkit.vision.matting import foreground_mask
+from olatkit.vision.warp import warp
+
+SATURATED_SHARE = 0.01  # of the foreground, from which a light is flagged
+
+
+@dataclass(frozen=True, eq=False)
+class Demultiplexer:
+    """How one take's frames become imagesets.
+
+    Parameters
+    ----------
+    rig, schedule : LightRig, LightingSchedule
+        Gains are divided out here, once; dead lights stay black.
+    phase : int
+        Tick of slot 0, modulo the cycle.
+    usable : container of int
+        Ticks that hold a good frame.
+    span : tuple of int
+        First and last tick of the take.
+    grey_peak : float
+        Linear level of the tracking frames that becomes white in the flow pictures.
+    config : IngestConfig
+        Settings.
+    """
+
+    rig: LightRig
+    schedule: LightingSchedule
+    phase: int
+    usable: Container[int]
+    span: tuple[int, int]
+    grey_peak: float
+    config: IngestConfig = field(default_factory=IngestConfig)
+
+    def motion(self, frames: FrameWindow, reference: int) -> tuple[Motion, int]:
+        """Motion on the grid of the reference, and the tick of the tracking frame it was measured from."""
+        cycle = self.schedule.cycle
+        lo, hi = max(reference - cycle, self.span[0]), min(reference + cycle, self.span[1])
+        ticks = [int(t) for t in tracking_ticks(lo, hi, self.schedule, self.phase) if t in self.usable]
+        if not ticks:
+            raise CaptureError(f"tick {reference}: no tracking frame within a cycle; the take cannot be aligned there")
+        anchor = min(ticks, key=lambda t: (abs(t - reference), t))
+        if self.config.motion.method == "none":
+            pictures = {0: grey8(frames.frame(anchor), self.grey_peak)}
+        else:
+            pictures = {t - anchor: grey8(frames.frame(t), self.grey_peak) for t in ticks}
+        mask = foreground_mask(frames.frame(anchor)[..., :3].mean(axis=2))
+        return shift_reference(estimate_motion(pictures, self.config.motion, mask), reference - anchor), anchor
+
+
+@dataclass
+class ImagesetRecord:
+    """What was found about one imageset beside its pictures."""
+
+    quality: np.ndarray
+    observations: np.ndarray
+    weights_after: np.ndarray
+    stats: dict[str, float]
+
+
+StoreLight = Callable[[int, np.ndarray], None]
+
+
+def assemble_imageset(
+    demultiplexer: Demultiplexer, frames: FrameWindow, reference: int, store: StoreLight,
+) -> tuple[np.ndarray, ImagesetRecord]:
+    """Make the imageset at tick ``reference``.
+
+    Parameters
+    ----------
+    demultiplexer : Demultiplexer
+        Rig, schedule, phase and settings.
+    frames : FrameWindow
+        Prepared frames of the take.
+    reference : int
+        Reference tick.
+    store : callable (light, rgb)
+        Receives every light's image (h, w, 3), float32, gains divided out, in ascending order of lights.
+
+    Returns
+    -------
+    full : ndarray, shape (h, w, 3), float32
+        Tracking frame at the reference divided by its drive.
+    record : ImagesetRecord
+        Quality bits, observations (ticks relative to the reference, or a large negative number) and statistics.
+
+    Raises
+    ------
+    CaptureError
+        If there is no tracking frame near the reference, or a light has no observation and no neighbours.
+    """
+    d = demultiplexer
+    motion, anchor = d.motion(frames, reference)
+    full = warp(frames.frame(anchor)[..., :3], motion.at(anchor - reference)) / np.float32(d.schedule.tracking_gain)
+    mask = foreground_mask(full.mean(axis=2))
+    usable = _Tracked(d.usable, motion, reference, d.schedule)
+    slots = {
+        int(p): observe_slot(int(p), reference, d.schedule.cycle, d.phase, usable, mode=d.config.mode)
+        for p in d.schedule.coded_slots
+    }
+    look = _Looker(d, frames, motion, reference, mask)
+    ambient = look.dark_image(usable)
+    record = ImagesetRecord(
+        np.zeros(d.schedule.n_lights, np.uint8), np.full((d.schedule.n_lights, 2), NEVER, np.int32),
+        np.zeros(d.schedule.n_lights, np.float32), {},
+    )
+    if ambient is not None:
+        full -= ambient / np.float32(d.schedule.tracking_gain)
+    sums = _Sums(full.shape)
+    if d.schedule.is_multiplexed:
+        _invert_mixes(d, slots, look, ambient, record, sums, store)
+    else:
+        _take_lights(d, slots, look, ambient, record, sums, store)
+    _statistics(d, motion, mask, full, sums, record)
+    return full, record
+
+
+NEVER = np.iinfo(np.int32).min
+
+
+class _Tracked:
+    """Usable ticks relative to nothing: good frames whose motion is known or extrapolated by under one interval."""
+
+    def __init__(self, usable: Container[int], motion: Motion, reference: int, schedule: LightingSchedule) -> None:
+        self._usable = usable
+        if len(motion.ticks) == 1:
+            self._lo, self._hi = reference - schedule.cycle, reference + schedule.cycle
+            return
+        first, last = int(motion.ticks[1] - motion.ticks[0]), int(motion.ticks[-1] - motion.ticks[-2])
+        self._lo = reference + int(motion.ticks[0]) - first + 1
+        self._hi = reference + int(motion.ticks[-1]) + last - 1
+
+    def __contains__(self, tick: int) -> bool:
+        return self._lo <= tick <= self._hi and tick in self._usable
+
+
+@dataclass
+class _Sums:
+    """Running totals over the lights of one imageset."""
+
+    shape: tuple[int, ...]
+    saturated: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.lights = np.zeros(self.shape, np.float32)
+
+
+@dataclass
+class _Looker:
+    """Brings observed frames of one imageset to its reference."""
+
+    d: Demultiplexer
+    frames: FrameWindow
+    motion: Motion
+    reference: int
+    mask: np.ndarray
+
+    def aligned(self, tick: int) -> np.ndarray:
+        """The frame ``tick`` after the reference, warped to it, (h, w, 4)."""
+        frame = self.frames.frame(self.reference + tick)
+        return frame if self.d.config.motion.method == "none" else warp(frame, self.motion.at(tick))
+
+    def image(self, seen: Observation) -> tuple[np.ndarray, int]:
+        """Blended image (h, w, 4) of one slot and its quality bits."""
+        looks = [t for t in (seen.after, seen.before) if t is not None]
+        bits = 0
+        if any(self.reference + t in self.frames.uncorrected for t in looks):
+            bits |= CROSSTALK
+        if any(self.motion.reliability(t) > self.d.config.motion.confidence for t in looks):
+            bits |= LOW_FLOW_CONFIDENCE
+        if seen.after is None or seen.before is None:
+            out = self.aligned(looks[0])
+            if self.d.config.mode == "blend" and looks[0] != 0:
+                bits |= ONE_SIDED
+        else:
+            after, before = self.aligned(seen.after), self.aligned(seen.before)
+            if self.d.config.motion.shading:
+                after, before = follow_shading(after, before, seen.weight_after)
+            out = np.empty_like(after)
+            blend_pair(after, before, np.float32(seen.weight_after), out)
+        if self.mask.any() and float((out[..., 3][self.mask] > 0.5).mean()) > SATURATED_SHARE:
+            bits |= SATURATED
+        return out, bits
+
+    def dark_image(self, usable: Container[int]) -> np.ndarray | None:
+        """Ambient light at the reference, from the dark slots of the schedule; None without them."""
+        slots = np.flatnonzero(self.d.schedule.kinds == "dark")
+        seen = [
+            observe_slot(int(p), self.reference, self.d.schedule.cycle, self.d.phase, usable, mode=self.d.config.mode)
+            for p in slots
+        ]
+        images = [self.image(s)[0][..., :3] for s in seen if s.after is not None or s.before is not None]
+        return np.mean(images, axis=0, dtype=np.float32) if images else None
+
+
+def _take_lights(
+    d: Demultiplexer, slots: dict[int, Observation], look: _Looker, ambient: np.ndarray | None,
+    record: ImagesetRecord, sums: _Sums, store: StoreLight,
+) -> None:
+    """Every light has slots of its own: its image is that of its best-placed slot."""
+    best: list[Observation | None] = []
+    for own in d.schedule.light_slots:
+        seen = [slots[int(p)] for p in own if slots[int(p)].after is not None or slots[int(p)].before is not None]
+        best.append(min(seen, key=_remoteness) if seen else None)
+    gains = d.rig.gains
+    assert gains is not None
+    assert d.rig.enabled is not None
+
+    def light_image(light: int) -> tuple[np.ndarray, int]:
+        seen = best[light]
+        assert seen is not None
+        image, bits = look.image(seen)
+        rgb = image[..., :3] - ambient if ambient is not None else np.ascontiguousarray(image[..., :3])
+        sums.saturated += float((image[..., 3][look.mask] > 0.5).sum())
+        if not (gains[light] == 1).all():
+            rgb = rgb / gains[light].astype(np.float32)
+        return rgb, bits
+
+    for light in range(len(d.rig)):
+        if not d.rig.enabled[light]:
+            store(light, np.zeros((*look.mask.shape, 3), np.float32))
+            continue
+        seen = best[light]
+        if seen is not None:
+            rgb, record.quality[light] = light_image(light)
+            record.observations[light] = [NEVER if t is None else t for t in (seen.after, seen.before)]
+            record.weights_after[light] = seen.weight_after
+        else:
+            near, shares = neighbours(d.rig, light, [b is not None for b in best])
+            rgb = np.zeros((*look.mask.shape, 3), np.float32)
+            for other, share in zip(near, shares, strict=True):
+                rgb += np.float32(share) * light_image(other)[0]
+            record.quality[light] = INTERPOLATED
+        sums.lights += rgb * gains[light].astype(np.float32)
+        store(light, rgb)
+
+
+def _remoteness(seen: Observation) -> float:
+    """Expected error of an observation: the product of both distances in time, or the square of the only one."""
+    if seen.after is not None and seen.before is not None:
+        return float(seen.after * -seen.before)
+    return float((seen.after if seen.after is not None else seen.before) or 0) ** 2
+
+
+def neighbours(rig: LightRig, light: int, seen: list[bool]) -> tuple[list[int], np.ndarray]:
+    """Three nearest enabled and observed lights around ``light`` and their spherical barycentric shares (sum 1)."""
+    assert rig.enabled is not None
+    candidates = np.flatnonzero(np.array(seen) & rig.enabled)
+    candidates = candidates[candidates != light]
+    if len(candidates) < 3:
+        raise CaptureError(f"light {light} was never seen and only {len(candidates)} other lights were; check the schedule")
+    order = candidates[np.argsort(-(rig.directions[candidates] @ rig.directions[light]), kind="stable")]
+    near = order[:3]
+    shares = np.linalg.lstsq(rig.directions[near].T, rig.directions[light], rcond=None)[0]
+    shares = np.maximum(shares, 0)
+    return [int(i) for i in near], shares / shares.sum()
+
+
+def _invert_mixes(
+    d: Demultiplexer, slots: dict[int, Observation], look: _Looker, ambient: np.ndarray | None,
+    record: ImagesetRecord, sums: _Sums, store: StoreLight,
+) -> None:
+    """Several lights share a frame: align every coded frame first, then invert the drive matrix."""
+    from olatkit.capture.multiplex import invert_drive
+
+    seen = [p for p, s in slots.items() if s.after is not None or s.before is not None]
+    images = np.empty((len(seen), *look.mask.shape, 3), np.float32)
+    bits = np.zeros(len(seen), np.uint8)
+    for i, p in enumerate(seen):
+        image, bits[i] = look.image(slots[p])
+        images[i] = image[..., :3] if ambient is None else image[..., :3] - ambient
+        sums.saturated += float((image[..., 3][look.mask] > 0.5).sum())
+    drive = d.schedule.drive[seen]
+    assert d.rig.enabled is not None
+    assert d.rig.gains is not None
+    lights = invert_drive(drive, images, d.rig.enabled, d.config)
+    for light in range(len(d.rig)):
+        used = np.abs(drive[:, light]) > 0
+        record.quality[light] = np.bitwise_or.reduce(bits[used]) if used.any() else 0
+        sums.lights += lights[light]
+        store(light, lights[light] / d.rig.gains[light].astype(np.float32))
+
+
+def _statistics(
+    d: Demultiplexer, motion: Motion, mask: np.ndarray, full: np.ndarray, sums: _Sums, record: ImagesetRecord,
+) -> None:
+    """Numbers for the report: motion, tracking, saturation, closure."""
+    assert d.rig.enabled is not None
+    pixels = max(int(mask.sum()), 1)
+    whole = float(full[mask].mean(dtype=np.float64)) if mask.any() else 0.0
+    total = float(sums.lights[mask].mean(dtype=np.float64)) if mask.any() else 0.0
+    record.stats = {
+        "motion_px": motion.speed_px,
+        "disagreement": float(motion.disagreement.max()),
+        "foreground": float(mask.mean()),
+        "saturated": sums.saturated / pixels / max(int(d.rig.enabled.sum()), 1),
+        "closure": total / whole - 1 if whole > 0 else 0.0,
+        "mean_full": whole,
+        "mean_sum": total,
+    }
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def blend_pair(after, before, weight, out):  # noqa: ANN001, ANN201
+    """Blend two aligned looks (h, w, 4) into ``out``; each weight is lowered by the saturated share of its look.
+
+    Where both are saturated the plain blend stays, and the fourth channel says so.
+    """
+    one = np.float32(1)
+    height, width = out.shape[:2]
+    for y in range(height):
+        for x in range(width):
+            # Bicubic interpolation may overshoot the mask.
+            sa = min(max(after[y, x, 3], np.float32(0)), one)
+            sb = min(max(before[y, x, 3], np.float32(0)), one)
+            wa, wb = weight, one - weight
+            if sa + sb > 0:
+                ka, kb = wa * (one - sa), wb * (one - sb)
+                if ka + kb > np.float32(1e-3):
+                    wa, wb = ka / (ka + kb), kb / (ka + kb)
+            for c in range(3):
+                out[y, x, c] = wa * after[y, x, c] + wb * before[y, x, c]
+            out[y, x, 3] = sa * sb

@@ -1,0 +1,197 @@
+"""Raw sensor frames to linear RGB: the radiometric chain, run once per frame and kept for a moving window.
+
+Order: bad pixels, saturation mask on raw values, black (or a mean dark frame, which also holds ambient light),
+lens shading, crosstalk, demosaic with the colour matrix folded in. All steps but the mask are linear in light, so
+crosstalk is inverted on the mosaic, a third of the data.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from olatkit.io.streams import FrameStream
+from olatkit.vision.demosaic import DemosaicModel, demosaic_filters, demosaic_into
+
+WARM_UP = 24  # frames after which the crosstalk recursion has forgotten where it started
+BLOCK = 40  # frames prepared at once; block borders are absolute ticks, so results never depend on who prepares
+MARGIN = 4  # mosaic pixels read around the box so that its border is interpolated, not mirrored
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Everything needed to turn a raw frame of one take into linear light.
+
+    Parameters
+    ----------
+    black, white : float
+        Raw values of no light and of full scale.
+    bayer : str or None
+        Colour filter array of the full frame; None for mono and colour frames.
+    box : tuple of int
+        (top, left, height, width) of the region of interest in pixels of the output picture; top and left even
+        unless resized.
+    crop : tuple of int, optional
+        Part of the sensor that makes the picture, even top and left; None for the whole frame.
+    size : tuple of int, optional
+        (height, width) to which the crop is reduced by area averaging; None to keep the camera's pixels.
+    dark : ndarray, shape (H, W[, 3]), optional
+        Mean raw frame with the lights off, subtracted instead of ``black``.
+    bad : ndarray of bool, shape (H, W), optional
+        Bad pixels, replaced before anything else.
+    flat : ndarray, shape (H, W[, 3]), optional
+        Lens shading relative to its mean; divided out.
+    color_matrix : ndarray, shape (3, 3), optional
+        Camera RGB to linear Rec.709.
+    crosstalk : float
+        Share of a frame's light that leaks into the next one.
+    saturation : float
+        Share of full scale from which a raw value counts as saturated.
+    model : DemosaicModel
+        Assumptions of the demosaicing filters.
+    """
+
+    black: float
+    white: float
+    bayer: str | None
+    box: tuple[int, int, int, int]
+    crop: tuple[int, int, int, int] | None = None
+    size: tuple[int, int] | None = None
+    dark: np.ndarray | None = None
+    bad: np.ndarray | None = None
+    flat: np.ndarray | None = None
+    color_matrix: np.ndarray | None = None
+    crosstalk: float = 0.0
+    saturation: float = 0.985
+    model: DemosaicModel = field(default_factory=DemosaicModel)
+
+
+class FrameWindow:
+    """Prepared frames by tick, read and prepared on demand in blocks; old blocks are dropped by :meth:`forget`.
+
+    Parameters
+    ----------
+    stream : FrameStream
+        The raw frames.
+    calibration : Calibration
+        How they become linear.
+    ticks : ndarray, shape (N,), int64
+        Tick of every stored frame, ascending.
+    """
+
+    def __init__(self, stream: FrameStream, calibration: Calibration, ticks: np.ndarray) -> None:
+        self._stream = stream
+        self._calibration = calibration
+        self._ticks = ticks
+        self._index = {int(tick): i for i, tick in enumerate(ticks)}
+        self._blocks: dict[int, dict[int, np.ndarray]] = {}
+        self.uncorrected: set[int] = set()
+        self._prepare_one = _preparer(calibration)
+
+    def frame(self, tick: int) -> np.ndarray:
+        """Linear RGB and saturated share of the region of interest at ``tick``, shape (h, w, 4), float32.
+
+        Raises
+        ------
+        KeyError
+            If no frame was stored at ``tick``.
+        """
+        block = tick // BLOCK
+        if block not in self._blocks:
+            self._blocks[block] = self._prepare_block(block)
+        return self._blocks[block][tick]
+
+    def forget(self, tick: int) -> None:
+        """Drop all blocks that end before ``tick``."""
+        for block in [b for b in self._blocks if (b + 1) * BLOCK <= tick]:
+            del self._blocks[block]
+
+    def _prepare_block(self, block: int) -> dict[int, np.ndarray]:
+        first = block * BLOCK
+        start = first - WARM_UP if self._calibration.crosstalk else first
+        lo, hi = np.searchsorted(self._ticks, (start, first + BLOCK))
+        raw = self._stream.read(int(lo), int(hi))
+        prepared: dict[int, np.ndarray] = {}
+        previous: np.ndarray | None = None
+        last_tick = None
+        for i, frame in enumerate(raw):
+            tick = int(self._ticks[lo + i])
+            linear, saturated = _linearise(frame, self._calibration)
+            eps = self._calibration.crosstalk
+            if eps:
+                if previous is None or last_tick != tick - 1:
+                    # Nothing is known of the light before a gap: the leak stays in this frame, and is flagged.
+                    if tick >= first and tick > self._ticks[0]:
+                        self.uncorrected.add(tick)
+                else:
+                    linear = (linear - np.float32(eps) * previous) / np.float32(1 - eps)
+                previous, last_tick = linear, tick
+            if tick >= first:
+                prepared[tick] = self._prepare_one(linear, saturated)
+        return prepared
+
+
+def _sensor_region(calibration: Calibration) -> tuple[slice, slice, int, int]:
+    """Rows and columns of the sensor to prepare, and where the wanted region starts inside them.
+
+    Without resizing that is the box with a margin for the demosaicing filters, otherwise the whole crop.
+    """
+    top, left, height, width = calibration.crop or (0, 0, 0, 0)
+    if calibration.size is None:
+        y, x, height, width = calibration.box
+        top, left = top + y, left + x
+    y0, x0 = max(top - MARGIN, 0), max(left - MARGIN, 0)
+    return slice(y0, top + height + MARGIN), slice(x0, left + width + MARGIN), top - y0, left - x0
+
+
+def _linearise(frame: np.ndarray, calibration: Calibration) -> tuple[np.ndarray, np.ndarray | None]:
+    """Raw frame to linear values of the wanted region, 1.0 = full scale; and its saturation mask or None."""
+    if calibration.bad is not None:
+        from olatkit.capture.calibrate import replace_bad_pixels
+
+        frame = replace_bad_pixels(frame, calibration.bad, calibration.bayer)
+    rows, columns, _, _ = _sensor_region(calibration)
+    raw = frame[rows, columns]
+    span = np.float32(calibration.white - calibration.black)
+    saturated = raw >= calibration.black + calibration.saturation * float(span)
+    black = calibration.black if calibration.dark is None else calibration.dark[rows, columns]
+    linear = (raw.astype(np.float32) - np.asarray(black, np.float32)) / span
+    if calibration.flat is not None:
+        linear /= calibration.flat[rows, columns]
+    return linear, saturated if saturated.any() else None
+
+
+def _preparer(calibration: Calibration) -> Callable[[np.ndarray, np.ndarray | None], np.ndarray]:
+    """The function that turns linear values of the wanted region into RGB + saturated share of the box."""
+    import cv2
+
+    _, _, dy, dx = _sensor_region(calibration)
+    matrix = None if calibration.color_matrix is None else np.asarray(calibration.color_matrix, np.float32)
+    filters = None
+    if calibration.bayer is not None:
+        # Regions start on even pixels (the margin is even), so they have the full frame's pattern.
+        filters = demosaic_filters(calibration.bayer, calibration.model)
+        if matrix is not None:
+            filters = np.ascontiguousarray(np.einsum("oc,pct->pot", matrix, filters), np.float32)
+
+    def prepare(linear: np.ndarray, saturated: np.ndarray | None) -> np.ndarray:
+        out = np.zeros((*linear.shape[:2], 4), np.float32)
+        if filters is not None:
+            demosaic_into(np.ascontiguousarray(linear), filters, out)
+        else:
+            out[..., :3] = linear if linear.ndim == 3 else linear[..., None]
+            if matrix is not None:
+                out[..., :3] = out[..., :3] @ matrix.T
+        if saturated is not None:
+            mask = saturated.any(axis=2) if saturated.ndim == 3 else saturated
+            # A saturated sample has spoiled its neighbours through the demosaicing.
+            out[..., 3] = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8))
+        top, left, height, width = calibration.box
+        if calibration.size is None:
+            return np.ascontiguousarray(out[dy : dy + height, dx : dx + width])
+        assert calibration.crop is not None
+        whole = out[dy : dy + calibration.crop[2], dx : dx + calibration.crop[3]]
+        resized = cv2.resize(whole, calibration.size[::-1], interpolation=cv2.INTER_AREA)
+        return np.ascontiguousarray(resized[top : top + height, left : left + width])
+
+    return prepare

@@ -1,0 +1,133 @@
+"""Run many small tasks on this machine or on a Dask cluster; a task is a function of a few names and numbers."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from olatkit.errors import ConfigError
+
+Progress = Callable[[int, int], None]
+
+
+def default_workers() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_tasks(
+    function: Callable[..., Any], tasks: Sequence[tuple], *, scheduler: str = "threads", workers: int | None = None,
+    weights: Sequence[int] | None = None, progress: Progress | None = None,
+) -> list[Any]:
+    """Call ``function(*task)`` for every task and return the results in order.
+
+    Parameters
+    ----------
+    function : callable
+        A module-level function (so that it can be sent to another process).
+    tasks : sequence of tuples
+        Arguments: paths and indices, never pixels.
+    scheduler : str
+        'sync', 'threads', 'processes', 'tcp://host:port' of a Dask scheduler, or the path of a scheduler file.
+    workers : int, optional
+        Workers at once; one per core if None. A running cluster brings its own.
+    weights : sequence of int, optional
+        How much every task counts for progress; 1 each if None.
+    progress : callable (done, total), optional
+        Told after every task.
+
+    Raises
+    ------
+    ConfigError
+        Unknown scheduler, or no scheduler answers at the address.
+    """
+    count = list(weights) if weights is not None else [1] * len(tasks)
+    total, done = sum(count), 0
+
+    def tell(i: int) -> None:
+        nonlocal done
+        done += count[i]
+        if progress is not None:
+            progress(done, total)
+
+    if progress is not None:
+        progress(0, total)
+    if not tasks:
+        return []
+    if scheduler == "sync":
+        results = []
+        for i, task in enumerate(tasks):
+            results.append(function(*task))
+            tell(i)
+        return results
+    if scheduler == "threads":
+        return _run_threads(function, tasks, workers or default_workers(), tell)
+    if scheduler == "processes" or "://" in scheduler or Path(scheduler).is_file():
+        return _run_distributed(function, tasks, scheduler, workers or default_workers(), tell)
+    raise ConfigError(
+        f"scheduler {scheduler!r} is unknown, expected sync, threads, processes, tcp://host:port or a scheduler file"
+    )
+
+
+def _run_threads(function: Callable[..., Any], tasks: Sequence[tuple], workers: int, tell: Callable[[int], None]) -> list:
+    """Dask's threaded scheduler; kernels release the lock, and OpenCV is told not to start threads of its own."""
+    import cv2
+    import dask
+    from dask.callbacks import Callback
+
+    keys: dict[Any, int] = {}
+    nodes = []
+    for i, task in enumerate(tasks):
+        node = dask.delayed(function, pure=False)(*task)
+        keys[node.key] = i
+        nodes.append(node)
+
+    class _Tell(Callback):
+        def _posttask(self, key: Any, _result: Any, _dsk: Any, _state: Any, _id: Any) -> None:
+            if key in keys:
+                tell(keys[key])
+
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1 if workers > 1 else threads)
+    try:
+        with _Tell():
+            return list(dask.compute(*nodes, scheduler="threads", num_workers=workers, optimize_graph=False))
+    finally:
+        cv2.setNumThreads(threads)
+
+
+def _run_distributed(
+    function: Callable[..., Any], tasks: Sequence[tuple], scheduler: str, workers: int, tell: Callable[[int], None],
+) -> list:
+    """Dask distributed: local processes or a cluster that is already running."""
+    from distributed import Client, LocalCluster, as_completed
+
+    if scheduler == "processes":
+        cluster = LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None)
+        client = Client(cluster)
+    else:
+        cluster = None
+        try:
+            client = Client(scheduler, timeout=15) if "://" in scheduler else Client(scheduler_file=scheduler, timeout=15)
+        except (OSError, TimeoutError) as error:
+            raise ConfigError(f"no Dask scheduler answers at {scheduler}: {error}; start one with 'dask scheduler'") from error
+    try:
+        futures = [client.submit(_one_thread, function, *task, pure=False) for task in tasks]
+        order = {future.key: i for i, future in enumerate(futures)}
+        results: list[Any] = [None] * len(tasks)
+        for future, result in as_completed(futures, with_results=True):
+            results[order[future.key]] = result
+            tell(order[future.key])
+        return results
+    finally:
+        client.close()
+        if cluster is not None:
+            cluster.close()
+
+
+def _one_thread(function: Callable[..., Any], *task: Any) -> Any:
+    """Run a task with one OpenCV thread: a worker is one core."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    return function(*task)
