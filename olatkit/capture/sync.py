@@ -8,7 +8,7 @@ the schedule, can be found in the stream by correlation with a Lambert sphere.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import uniform_filter1d
+from scipy.ndimage import percentile_filter, uniform_filter1d
 
 from olatkit.errors import CaptureError
 from olatkit.rig import LightRig
@@ -18,6 +18,8 @@ MIN_SCORE = 0.7
 MIN_GAP = 0.25
 MIN_COMB_CONTRAST = 1.3
 MOMENT_FLOOR = 0.1  # of the median frame mean: keeps moments of nearly black frames from being noise over noise
+BRIGHTNESS_FLOOR = 0.3  # of the same: rear lights change most as the head turns and matter least
+MOTION_ALLOWANCE = 3.5  # times the local change per cycle; 3.1 is the most seen on a head at 400 px/s, 128 px wide
 _GRID = 128  # cells along the longer side: 65,000 pixels give a 4K frame's moments to a fraction of a percent
 
 
@@ -91,14 +93,15 @@ def frame_features(frames: np.ndarray, *, black_level: float, white_level: float
         raise ValueError(f"frames have shape {frames.shape}, expected (T, H, W) or (T, H, W, 3) of at least 2x2 pixels")
     height, width = (n // 2 * 2 for n in frames.shape[1:3])
     step = 2 * -(-max(height, width) // (2 * _GRID))
-    cells = sum(
-        frames[:, dy:height:step, dx:width:step].astype(np.float32) for dy in (0, 1) for dx in (0, 1)
-    )
+    first = (step - 2) // 4 * 2  # the middle cell of each step
+    cells = np.zeros((), np.float32)
+    for dy, dx in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        cells = cells + frames[:, first + dy : height : step, first + dx : width : step].astype(np.float32)
     cells = cells.mean(axis=3) if cells.ndim == 4 else cells
     cells = (cells / 4 - np.float32(black_level)) / np.float32(white_level - black_level)
     half = max(height, width) / 2
-    x = (np.arange(0, width, step) + 1 - width / 2) / half
-    y = (height / 2 - np.arange(0, height, step) - 1) / half
+    x = (np.arange(first, width, step) + 1 - width / 2) / half
+    y = (height / 2 - np.arange(first, height, step) - 1) / half
     columns, rows = cells.mean(axis=1, dtype=float), cells.mean(axis=2, dtype=float)
     return np.stack([columns.mean(axis=1), columns @ x / len(x), rows @ y / len(y)], axis=1)
 
@@ -143,8 +146,12 @@ def ticks_from_times(times_s: np.ndarray, frame_rate_hz: float) -> np.ndarray:
     if abs(apart - 1) > 0.1:
         raise CaptureError(
             f"frames lie {period * 1e6:.6g} us apart, {apart:.4g} intervals at the nominal {frame_rate_hz:g} Hz, "
-            "expected 1: a lighting cycle needs every frame. Save the take without skipping frames, or correct its frame rate"
+            "expected 1: a lighting cycle needs every frame. Save the take whole, or correct its frame rate"
         )
+    ends = np.concatenate([[-1], np.flatnonzero(intervals > 1.5 * period), [len(intervals)]])
+    longest = int(np.diff(ends).argmax())
+    run = times[ends[longest] + 1 : ends[longest + 1] + 1]  # without a gap: its slope is the period to high precision
+    period = np.polyfit(np.arange(len(run)), run, 1)[0] if len(run) > 2 else period
     ticks = np.concatenate([[0], np.cumsum(np.round(intervals / period))])
     for _ in range(2):  # fitting the clock keeps jitter and a period that is slightly off from adding up
         slope, start = np.polyfit(ticks, times, 1)
@@ -271,7 +278,8 @@ def find_bad_frames(
 
     The logarithm of a frame's mean must lie between those of the cycles before and after and their continuations,
     so that a head that turns, and turns back, raises no alarm. In the first and last cycle the nearest cycles are
-    continued. A frame with fewer than two such companions is not judged.
+    continued. A frame with fewer than two such companions is not judged. Where brightness changes fast all around
+    (over the 61 nearest frames) more is allowed, since rear lights flare up as a head turns.
 
     Parameters
     ----------
@@ -282,13 +290,13 @@ def find_bad_frames(
     sigma : float
         Deviation, in robust standard deviations (MAD) of the whole take, above which a frame is bad.
     min_change : float
-        Smallest relative change that counts.
+        Smallest change that counts, relative to the frame's mean plus 0.3 of the take's median.
 
     Returns
     -------
     ndarray of bool, shape (N,)
     """
-    floor = MOMENT_FLOOR * np.median(features[:, 0])
+    floor = BRIGHTNESS_FLOOR * np.median(features[:, 0])
     level = np.log(np.maximum(features[:, 0] + floor, 1e-3 * floor + 1e-12))
     b3, b2, b1, a1, a2, a3 = (_values_at(level, ticks, ticks + k * schedule.cycle) for k in (-3, -2, -1, 1, 2, 3))
     both = ~np.isnan(b1) & ~np.isnan(a1)
@@ -296,11 +304,13 @@ def find_bad_frames(
     outer = np.stack([b1, a1, b2, a2, 2 * b1 - b2, 2 * a1 - a2, 3 * b1 - 3 * b2 + b3, 3 * a1 - 3 * a2 + a3])
     judged = both | ~np.isnan(b1 + b2) | ~np.isnan(a1 + a2)
     deviation = np.where(both, _outside(level, inner), _outside(level, outer))
+    change = np.nan_to_num(np.abs(level - np.where(np.isnan(b1), a1, b1)))
+    allowed = np.maximum(np.log1p(min_change), MOTION_ALLOWANCE * percentile_filter(change, 85, 61, mode="nearest"))
     bad = np.zeros(len(level), bool)
     for group in (both, judged & ~both):
         if group.any():
             spread = 1.4826 * np.median(np.abs(deviation[group]))
-            bad[group] = np.abs(deviation[group]) > max(sigma * spread, np.log1p(min_change))
+            bad[group] = np.abs(deviation[group]) > np.maximum(sigma * spread, allowed[group])
     return bad
 
 
