@@ -6,7 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from moving_head import MovingHead, shoot
 
-from olatkit.capture.sync import find_bad_frames, find_phase, frame_features, ticks_from_times, track_phase
+from olatkit.capture.clock import ticks_from_times
+from olatkit.capture.flicker import find_bad_frames
+from olatkit.capture.moments import frame_features
+from olatkit.capture.sync import find_phase, track_phase
 from olatkit.errors import CaptureError
 from olatkit.rig import LightRig, default_rig
 from olatkit.schedule import LightingSchedule, Slot, default_114, grouped_schedule, multiplexed_114
