@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace existing outputs, file by file.")
 workers_option = click.option(
@@ -28,8 +31,8 @@ def parse_size(_ctx: click.Context, _param: click.Parameter, value: str | None) 
 
 
 @contextmanager
-def progress_bar(text: str) -> Iterator[Callable[..., Any]]:
-    """Yield ``progress(done, total)`` that draws a bar with rate and ETA on stderr."""
+def progress_bar(*texts: str) -> Iterator[Any]:
+    """Yield ``progress(done, total)`` that draws a bar with ETA on stderr; a tuple of them for several texts."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -37,10 +40,18 @@ def progress_bar(text: str) -> Iterator[Callable[..., Any]]:
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
         TextColumn("left"), TimeRemainingColumn(),
     )
+
+    def teller(text: str) -> Callable[[int, int], None]:
+        tasks: list[TaskID] = []
+
+        def tell(done: int, total: int) -> None:
+            # The bar appears with the first news, so that its clock starts with the work.
+            if not tasks:
+                tasks.append(bar.add_task(text, total=total))
+            bar.update(tasks[0], completed=done, total=total)
+
+        return tell
+
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(text, total=None)
-
-        def progress(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        yield progress
+        tellers = tuple(teller(text) for text in texts)
+        yield tellers if len(tellers) > 1 else tellers[0]

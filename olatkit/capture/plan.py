@@ -1,0 +1,333 @@
+"""Look over a take once and decide everything that its imagesets share: clock, phase, region, levels, crosstalk."""
+
+import logging
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from olatkit.capture.config import IngestConfig
+from olatkit.capture.demultiplex import Demultiplexer
+from olatkit.capture.prepare import Calibration, FrameWindow
+from olatkit.capture.clock import ticks_from_times
+from olatkit.capture.flicker import find_bad_frames
+from olatkit.capture.sync import PhaseEstimate, find_phase, track_phase
+from olatkit.capture.windows import reference_ticks, tracking_ticks
+from olatkit.errors import CaptureError, ConfigError
+from olatkit.io.streams import FrameStream
+from olatkit.rig import LightRig
+from olatkit.schedule import LightingSchedule
+from olatkit.vision.demosaic import DemosaicModel
+from olatkit.vision.matting import foreground_mask
+
+log = logging.getLogger(__name__)
+
+SAMPLED_TRACKING = 48  # tracking frames that decide region and level
+MIN_CROSSTALK = 0.005  # share from which an estimated crosstalk is inverted: a smaller one is below the noise
+
+
+@dataclass(frozen=True, eq=False)
+class CapturePlan:
+    """Everything that the imagesets of one take share, found before the first is made.
+
+    ``ticks`` (N,) are the camera ticks of the stored frames, ``good`` (N,) False for bad frames, ``references``
+    the ticks of the imagesets to make, ``skipped`` those whose reference frame is missing, ``findings`` plain
+    numbers and lists for provenance and report.
+    """
+
+    rig: LightRig
+    schedule: LightingSchedule
+    config: IngestConfig
+    calibration: Calibration
+    phase: int
+    ticks: np.ndarray
+    good: np.ndarray
+    references: np.ndarray
+    skipped: np.ndarray
+    grey_peak: float
+    shape: tuple[int, int]
+    findings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def demultiplexer(self) -> Demultiplexer:
+        """The kernel set up for this take."""
+        usable = frozenset(int(t) for t in self.ticks[self.good])
+        span = int(self.ticks[0]), int(self.ticks[-1])
+        return Demultiplexer(self.rig, self.schedule, self.phase, usable, span, self.grey_peak, self.config)
+
+    def frames(self, stream: FrameStream) -> FrameWindow:
+        """A window on the prepared frames of ``stream``."""
+        return FrameWindow(stream, self.calibration, self.ticks)
+
+    def reference_frame(self, tick: int) -> int:
+        """Index in the file of the frame at ``tick``, -1 if none was stored."""
+        i = int(np.searchsorted(self.ticks, tick))
+        return i if i < len(self.ticks) and self.ticks[i] == tick else -1
+
+
+def plan_capture(
+    stream: FrameStream, rig: LightRig, schedule: LightingSchedule, features: np.ndarray,
+    config: IngestConfig | None = None, *, phase: int | None = None, span: tuple[int, int] | None = None,
+    size: tuple[int, int] | None = None, box: tuple[int, int, int, int] | str = "auto",
+    dark: np.ndarray | None = None, bad: np.ndarray | None = None, flat: np.ndarray | None = None,
+    color_matrix: np.ndarray | None = None,
+) -> CapturePlan:
+    """Decide how a take becomes imagesets.
+
+    Parameters
+    ----------
+    stream : FrameStream
+        The take.
+    rig, schedule : LightRig, LightingSchedule
+        Of the same number of lights.
+    features : ndarray, shape (N, 3)
+        :func:`olatkit.capture.sync.frame_features` of every frame.
+    config : IngestConfig, optional
+        Settings.
+    phase : int, optional
+        Tick of slot 0 modulo the cycle; found from the frames if None.
+    span : tuple of int, optional
+        First frame and one past the last frame to use.
+    size : tuple of int, optional
+        (height, width) of the imagesets; the largest centred part of that aspect is used.
+    box : tuple of int or {'auto', 'full'}
+        Region of interest (top, left, height, width) in pixels of the imagesets; 'auto' finds the subject.
+    dark, bad, flat, color_matrix
+        As in :class:`~olatkit.capture.prepare.Calibration`.
+
+    Raises
+    ------
+    CaptureError
+        No phase, a take shorter than a cycle, no imageset fits, no subject, too much saturation.
+    ConfigError
+        Rig and schedule disagree, or a box outside the picture.
+    """
+    config = config or IngestConfig()
+    _check_lights(rig, schedule)
+    first, stop = span or (0, len(stream))
+    if not 0 <= first < stop <= len(stream):
+        raise ConfigError(f"{stream.name}: frames {first} to {stop} asked for, the file has frames 0 to {len(stream) - 1}")
+    every_tick = ticks_from_times(stream.times_s, stream.frame_rate_hz)
+    used = slice(first, stop)
+    if stop - first < schedule.cycle:
+        raise CaptureError(
+            f"{stream.name}: {stop - first} frames are shorter than one cycle of {schedule.cycle}; "
+            "record a longer take or give the right schedule"
+        )
+    estimate = _find_phase(features[used], every_tick[used], schedule, rig, phase)
+    track = track_phase(features[used], every_tick[used], schedule, rig, estimate.phase)
+    every_tick = _shifted(every_tick, track.ticks, used)
+    ticks = every_tick
+    good = np.zeros(len(stream), bool)
+    good[used] = ~find_bad_frames(features[used], ticks[used], schedule, estimate.phase)
+    calibration = _calibration(stream, config, size, dark, bad, flat, color_matrix)
+    shape = calibration.size or calibration.crop[2:]  # type: ignore[index]
+    plan = CapturePlan(
+        rig, schedule, config, calibration, estimate.phase, ticks, good, np.empty(0, np.int64), np.empty(0, np.int64),
+        1.0, shape,
+    )
+    plan = _with_region(plan, stream, used, box)
+    plan = _with_crosstalk(plan, stream, used)
+    plan = _with_references(plan, stream, used)
+    plan.findings.update(
+        phase=estimate.phase, phase_score=estimate.score, phase_runner_up=estimate.runner_up,
+        comb_contrast=estimate.comb_contrast, phase_scores=[round(float(s), 4) for s in estimate.scores],
+        phase_given=phase is not None, schedule_phase=schedule.phase,
+        window_frames=[int(v) + first for v in track.window_frames],
+        window_scores=[round(float(v), 4) for v in track.window_scores],
+        frames=len(stream), first_frame=first, stop_frame=stop,
+        dropped=int(ticks[stop - 1] - ticks[first] + 1 - (stop - first)),
+        unrecorded_gaps=[[int(f) + first, int(n)] for f, n in track.events],
+        bad_frames=[int(i) + first for i in np.flatnonzero(~good[used])][:1000],
+        skipped_references=[int(t) for t in plan.skipped],
+    )
+    return plan
+
+
+def _check_lights(rig: LightRig, schedule: LightingSchedule) -> None:
+    if len(rig) != schedule.n_lights:
+        raise ConfigError(
+            f"rig '{rig.name}' has {len(rig)} lights, schedule '{schedule.name}' {schedule.n_lights}; "
+            "give the rig and schedule of the same stage"
+        )
+
+
+def _find_phase(
+    features: np.ndarray, ticks: np.ndarray, schedule: LightingSchedule, rig: LightRig, given: int | None,
+) -> PhaseEstimate:
+    """The phase found in the frames; a given one wins, a different non-zero one in the schedule is warned about."""
+    if given is not None:
+        try:
+            found = find_phase(features, ticks, schedule, rig)
+            if found.phase != given % schedule.cycle:
+                log.warning("phase %d was given, the frames say %d (score %.3f)", given, found.phase, found.score)
+        except CaptureError as error:
+            log.warning("phase %d was given; it cannot be confirmed: %s", given, error)
+        return PhaseEstimate(given % schedule.cycle, float("nan"), float("nan"), float("nan"), np.empty(0))
+    found = find_phase(features, ticks, schedule, rig)
+    if schedule.phase and schedule.phase != found.phase:
+        log.warning("schedule '%s' says phase %d, the frames say %d; the frames win", schedule.name, schedule.phase, found.phase)
+    return found
+
+
+def _shifted(every_tick: np.ndarray, tracked: np.ndarray, used: slice) -> np.ndarray:
+    """Ticks of the whole file after unrecorded gaps inside the used part were found."""
+    out = every_tick.copy()
+    out[used] = tracked
+    out[used.stop :] += int(tracked[-1] - every_tick[used.stop - 1])
+    return out
+
+
+def _calibration(
+    stream: FrameStream, config: IngestConfig, size: tuple[int, int] | None, dark: np.ndarray | None,
+    bad: np.ndarray | None, flat: np.ndarray | None, color_matrix: np.ndarray | None,
+) -> Calibration:
+    """Calibration with the whole picture as its box; crop and size from the wanted aspect."""
+    height, width = stream.shape[:2]
+    for name, value in (("dark frame", dark), ("bad pixel map", bad), ("flat field", flat)):
+        if value is not None and value.shape[:2] != (height, width):
+            raise ConfigError(f"{name} is {value.shape[1]}x{value.shape[0]}, the stream {width}x{height}; expected equal sizes")
+    crop = (0, 0, height, width)
+    if size is not None:
+        if size[0] > height or size[1] > width:
+            raise ConfigError(f"size {size[1]}x{size[0]} is larger than the camera's {width}x{height}; imagesets are not enlarged")
+        scale = min(height / size[0], width / size[1])
+        h, w = int(size[0] * scale) // 2 * 2, int(size[1] * scale) // 2 * 2
+        crop = ((height - h) // 4 * 2, (width - w) // 4 * 2, h, w)
+    model = DemosaicModel(blur_px=config.demosaic.blur_px, noise=config.demosaic.noise, chroma=config.demosaic.chroma)
+    return Calibration(
+        stream.black_level, stream.white_level, stream.bayer, (0, 0, *(size or crop[2:])), crop, size, dark, bad, flat,
+        color_matrix, 0.0, config.saturation, model,
+    )
+
+
+def _with_region(plan: CapturePlan, stream: FrameStream, used: slice, box: tuple[int, int, int, int] | str) -> CapturePlan:
+    """Region of interest and flow level from tracking frames spread over the take; and the saturation check."""
+    every = tracking_ticks(int(plan.ticks[used.start]), int(plan.ticks[used.stop - 1]), plan.schedule, plan.phase)
+    usable = plan.demultiplexer.usable
+    every = [int(t) for t in every if t in usable]
+    if not every:
+        raise CaptureError(f"{stream.name}: no usable tracking frame; the take cannot be aligned")
+    chosen = [every[i] for i in np.unique(np.linspace(0, len(every) - 1, min(len(every), SAMPLED_TRACKING)).astype(int))]
+    frames = plan.frames(stream)
+    brightest = np.zeros(plan.shape, np.float32)
+    levels = []
+    for tick in chosen:
+        grey = frames.frame(tick)[..., :3].mean(axis=2)
+        frames.forget(tick)
+        np.maximum(brightest, grey, out=brightest)
+        levels.append(float(np.percentile(grey, 99.5)))
+    mask = foreground_mask(brightest)
+    if not mask.any():
+        raise CaptureError(f"{stream.name}: the tracking frames show no subject (brightest value {brightest.max():.3g} of full scale)")
+    peak = float(np.percentile(brightest[mask], 99.5))
+    # A threshold well below Otsu's keeps dark hair and clothes inside the region.
+    low = foreground_mask(brightest, threshold=0.03 * peak)
+    region = _region(low | mask, plan.config.roi_margin, plan.shape, box, even=plan.calibration.size is None)
+    calibration = replace(plan.calibration, box=region)
+    log.info("region of interest %s of %s, tracking level %.3f", region, plan.shape, peak)
+    findings = {"box": list(region), "tracking_level": float(np.median(levels)), "grey_peak": peak}
+    plan = replace(plan, calibration=calibration, grey_peak=peak, findings=findings)
+    _check_saturation(plan, stream, used, mask)
+    return plan
+
+
+def _region(
+    mask: np.ndarray, margin: float, shape: tuple[int, int], box: tuple[int, int, int, int] | str, *, even: bool,
+) -> tuple[int, int, int, int]:
+    """Bounding box of the subject with its margin, or the one asked for; even borders keep the Bayer pattern."""
+    height, width = shape
+    if box == "full":
+        return 0, 0, height, width
+    if not isinstance(box, str):
+        top, left, h, w = box
+        if top < 0 or left < 0 or h < 16 or w < 16 or top + h > height or left + w > width:
+            raise ConfigError(f"region {w}x{h} at ({left}, {top}) does not lie in the picture of {width}x{height}, or is under 16 pixels")
+        return (top // 2 * 2, left // 2 * 2, h, w) if even else (top, left, h, w)
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    extra = round(margin * max(rows[-1] - rows[0], columns[-1] - columns[0])) + 8
+    top, left = max(rows[0] - extra, 0) // 2 * 2, max(columns[0] - extra, 0) // 2 * 2
+    bottom, right = min(rows[-1] + extra + 1, height), min(columns[-1] + extra + 1, width)
+    return int(top), int(left), int(bottom - top), int(right - left)
+
+
+def _check_saturation(plan: CapturePlan, stream: FrameStream, used: slice, mask: np.ndarray) -> None:
+    """Stop if the subject is over-exposed in the coded frames of one cycle."""
+    top, left, height, width = plan.calibration.box
+    inside = mask[top : top + height, left : left + width]
+    frames = plan.frames(stream)
+    start = int(plan.ticks[used.start])
+    coded = set(plan.schedule.coded_slots.tolist())
+    usable = plan.demultiplexer.usable
+    ticks = [t for t in range(start, start + plan.schedule.cycle) if (t - plan.phase) % plan.schedule.cycle in coded and t in usable]
+    shares = []
+    for tick in ticks:
+        shares.append(float((frames.frame(tick)[..., 3] > 0)[inside].mean()))
+        frames.forget(tick)
+    share = float(np.mean(shares)) if shares else 0.0
+    plan.findings["saturated_share"] = share
+    if share > plan.config.max_saturated:
+        raise CaptureError(
+            f"{stream.name}: {100 * share:.0f} % of the subject's pixels are saturated over one cycle, expected under "
+            f"{100 * plan.config.max_saturated:.0f} %; record with less light, or raise max_saturated to go on"
+        )
+
+
+def _with_crosstalk(plan: CapturePlan, stream: FrameStream, used: slice) -> CapturePlan:
+    """Crosstalk as configured, or estimated from up to three cycles in the middle of the take."""
+    setting = plan.config.crosstalk
+    if setting == "off":
+        plan.findings["crosstalk"] = 0.0
+        return plan
+    if setting != "auto":
+        plan.findings["crosstalk"] = float(setting)
+        return replace(plan, calibration=replace(plan.calibration, crosstalk=float(setting)))
+    from olatkit.capture.crosstalk import estimate_crosstalk
+
+    cycle = plan.schedule.cycle
+    middle = (used.start + used.stop) // 2
+    lo = max(used.start, middle - 3 * cycle // 2)
+    hi = min(used.stop, lo + 3 * cycle)
+    ticks = plan.ticks[lo:hi]
+    frames = plan.frames(stream)
+    mosaics = []
+    for tick in ticks:
+        mosaics.append(_blocks(frames.frame(int(tick))))
+        frames.forget(int(tick))
+    grey = np.array(mosaics)
+    tracking = np.isin((ticks - plan.phase) % cycle, plan.schedule.tracking_slots)
+    mask = foreground_mask(grey[tracking].mean(axis=0)) if tracking.any() else np.ones(grey.shape[1:], bool)
+    estimate = estimate_crosstalk(grey, ticks, plan.schedule, plan.rig, plan.phase, mask)
+    plan.findings["crosstalk_estimate"] = None if estimate is None else [float(estimate.eps), float(estimate.stderr)]
+    if estimate is None or estimate.eps < max(MIN_CROSSTALK, 3 * estimate.stderr):
+        plan.findings["crosstalk"] = 0.0
+        return plan
+    plan.findings["crosstalk"] = float(estimate.eps)
+    log.info("crosstalk %.4f +- %.4f is inverted", estimate.eps, estimate.stderr)
+    return replace(plan, calibration=replace(plan.calibration, crosstalk=float(estimate.eps)))
+
+
+def _blocks(frame: np.ndarray, size: int = 8) -> np.ndarray:
+    """Mean over RGB and blocks of ``size`` pixels of a prepared frame, shape (h // size, w // size)."""
+    height, width = (v // size * size for v in frame.shape[:2])
+    grey = frame[:height, :width, :3].mean(axis=2)
+    return grey.reshape(height // size, size, width // size, size).mean(axis=(1, 3))
+
+
+def _with_references(plan: CapturePlan, stream: FrameStream, used: slice) -> CapturePlan:
+    """Reference instants inside the used frames; those whose own frame is missing are skipped and named."""
+    schedule = plan.schedule
+    first, last = int(plan.ticks[used.start]), int(plan.ticks[used.stop - 1])
+    references = reference_ticks(first, last, schedule, plan.phase)
+    if not references.size:
+        raise CaptureError(
+            f"{stream.name}: no reference instant has half a cycle ({schedule.cycle // 2} frames) on both sides; "
+            f"{used.stop - used.start} frames were given"
+        )
+    usable = plan.demultiplexer.usable
+    at_tracking = np.isin((references - plan.phase) % schedule.cycle, schedule.tracking_slots)
+    missing = np.array([bool(at) and int(r) not in usable for r, at in zip(references, at_tracking, strict=True)])
+    if missing.any():
+        log.warning("%d imagesets are skipped, their reference frames are missing or bad: ticks %s", missing.sum(),
+                    references[missing][:10].tolist())
+    return replace(plan, references=references[~missing], skipped=references[missing])

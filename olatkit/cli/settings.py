@@ -1,0 +1,54 @@
+"""Settings of a command: a pydantic model read from YAML, with single values overridden on the command line."""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from olatkit.errors import ConfigError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_config(model: type[Model], path: Path | None, overrides: tuple[str, ...]) -> Model:
+    """Read settings from YAML and apply ``a.b=value`` overrides; unknown keys and bad values are a ConfigError."""
+    import yaml
+
+    data: dict[str, Any] = {}
+    if path is not None:
+        try:
+            loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror or error}") from error
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+        if loaded is not None and not isinstance(loaded, dict):
+            raise ConfigError(f"{path}: holds a {type(loaded).__name__}, expected keys and values")
+        data = loaded or {}
+    for item in overrides:
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {item!r}: expected KEY=VALUE")
+        *groups, last = key.strip().split(".")
+        place = data
+        for group in groups:
+            place = place.setdefault(group, {})
+            if not isinstance(place, dict):
+                raise ConfigError(f"--set {item!r}: '{group}' is a value, not a group of settings")
+        place[last] = yaml.safe_load(value)
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(_explain(model, error, str(path) if path else "--set")) from error
+
+
+def _explain(model: type[BaseModel], error: ValidationError, source: str) -> str:
+    """The first problem of a validation, in one line, with the keys that exist."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        group: Any = model
+        for part in first["loc"][:-1]:
+            group = group.model_fields[str(part)].annotation
+        return f"{source}: unknown setting '{where}', expected one of {', '.join(group.model_fields)}"
+    return f"{source}: setting '{where}' is {first.get('input')!r}: {first['msg']}"

@@ -1,0 +1,305 @@
+"""A capture file to a take: plan once, make imagesets in parallel, merge; a killed run resumes."""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from olatkit import __version__
+from olatkit.capture.config import IngestConfig
+from olatkit.capture.demultiplex import assemble_imageset
+from olatkit.capture.plan import CapturePlan, plan_capture
+from olatkit.capture.prepare import Calibration
+from olatkit.capture.moments import frame_features
+from olatkit.errors import CaptureError, OutputExistsError
+from olatkit.imageset import CLIPPED_CODES
+from olatkit.io import codes as radiance_codes
+from olatkit.io.documents import read_rig, read_schedule, rig_from_document, rig_to_document
+from olatkit.io.sources import open_stream
+from olatkit.io.streams import FrameStream
+from olatkit.io.takes import ImagesetRows, TakeHeader, merge_parts, part_is_whole, write_part
+from olatkit.jobs.schedulers import Progress, default_workers, run_tasks
+from olatkit.schedule import schedule_from_document, schedule_to_document
+from olatkit.vision.demosaic import DemosaicModel
+
+log = logging.getLogger(__name__)
+
+LARGEST_BATCH = 8  # consecutive imagesets of one task: neighbours share two thirds of their frames
+SCAN = 400  # frames of one task of the first look over the take
+
+
+@dataclass(frozen=True)
+class IngestSummary:
+    """What an ingest did, for the command's last words and for scripts."""
+
+    take: Path
+    imagesets: int
+    resumed: int
+    phase: int
+    phase_score: float
+    dropped: int
+    skipped: int
+    crosstalk: float
+    clipped: int
+    flagged: int
+
+
+def ingest(
+    source: Path, rig: Path, schedule: Path, out: Path, *, config: IngestConfig | None = None,
+    phase: int | None = None, span: tuple[int | None, int | None] = (None, None), size: tuple[int, int] | None = None,
+    box: tuple[int, int, int, int] | str = "auto", dark: Path | None = None, flat: np.ndarray | None = None,
+    color_matrix: np.ndarray | None = None, transfer: str | None = None,
+    encoding: str = "sqrt12", compression: str = "bitshuffle", scheduler: str = "threads", workers: int | None = None,
+    overwrite: bool = False, progress: Progress | None = None, scan_progress: Progress | None = None,
+    report: bool = False,
+) -> IngestSummary:
+    """Demultiplex a capture into a take.
+
+    Parameters
+    ----------
+    source : Path
+        Phantom ``.cine``, image sequence, video, ``.npy`` or raw file with sidecar.
+    rig, schedule : Path
+        Documents of the stage.
+    out : Path
+        Take to write, ``NAME.olat.h5``.
+    config : IngestConfig, optional
+        Settings.
+    phase, span, size, box, flat, color_matrix
+        As for :func:`olatkit.capture.plan.plan_capture`.
+    dark : Path, optional
+        Stream recorded with the lights off: its mean is subtracted, its outliers are bad pixels.
+    transfer : str, optional
+        Transfer curve of a source that is not linear.
+    encoding, compression : str
+        As in :class:`~olatkit.io.takes.TakeHeader`.
+    scheduler, workers
+        As for :func:`olatkit.jobs.schedulers.run_tasks`.
+    overwrite : bool
+        Replace an existing take and the parts of an unfinished run with other settings.
+    progress, scan_progress : callable (done, total), optional
+        Imagesets made; frames looked at before.
+    report : bool
+        Write ``NAME.report.html`` beside the take.
+
+    Returns
+    -------
+    IngestSummary
+
+    Raises
+    ------
+    OutputExistsError
+        The take exists, or parts of a run with other settings lie beside it, and ``overwrite`` is False.
+    CaptureError, ConfigError, FormatError
+        The input cannot be made into imagesets; one line says why. No take is left behind.
+    """
+    out = Path(out)
+    if out.exists() and not overwrite:
+        raise OutputExistsError(f"{out} exists; choose another name or pass --overwrite")
+    stream = open_stream(source) if transfer is None else open_stream(source, transfer=transfer)  # type: ignore[call-arg]
+    rig_, schedule_ = read_rig(rig), read_schedule(schedule)
+    features = scan_features(source, stream, transfer, scheduler, workers, scan_progress)
+    mean, bad = (None, None) if dark is None else _read_dark(dark, stream)
+    whole = (span[0] or 0, len(stream) if span[1] is None else span[1])
+    plan = plan_capture(
+        stream, rig_, schedule_, features, config, phase=phase, span=whole, size=size, box=box, dark=mean, bad=bad,
+        flat=flat, color_matrix=color_matrix,
+    )
+    header = _header(plan, stream, encoding, compression)
+    parts = out.with_name(out.name + ".parts")
+    digest = _store_plan(parts, plan, header, Path(source), transfer, overwrite)
+    names = [parts / f"{i:06d}.h5" for i in range(len(plan.references))]
+    todo = [i for i, name in enumerate(names) if not part_is_whole(name, digest)]
+    batches = _batches(todo, workers or default_workers())
+    run_tasks(
+        _make_imagesets, [(str(parts), batch) for batch in batches], scheduler=scheduler, workers=workers,
+        weights=[len(batch) for batch in batches], progress=progress,
+    )
+    merge_parts(names, out, header, overwrite=overwrite)
+    shutil.rmtree(parts)
+    if report:
+        write_report(out, overwrite=overwrite)
+    return _summary(out, plan, len(names) - len(todo))
+
+
+def scan_features(
+    source: Path, stream: FrameStream, transfer: str | None, scheduler: str, workers: int | None, progress: Progress | None,
+) -> np.ndarray:
+    """Features of all frames, shape (N, 3), read in parallel."""
+    tasks = [(str(source), transfer, a, min(a + SCAN, len(stream))) for a in range(0, len(stream), SCAN)]
+    found = run_tasks(
+        _features, tasks, scheduler=scheduler, workers=workers, weights=[b - a for _, _, a, b in tasks], progress=progress
+    )
+    return np.concatenate(found)
+
+
+def _read_dark(path: Path, stream: FrameStream) -> tuple[np.ndarray, np.ndarray]:
+    """Mean frame of a stream with the lights off, and the bad pixels found in it."""
+    from olatkit.capture.calibrate import find_bad_pixels, mean_dark
+
+    off = open_stream(path)
+    frames = off.read(0, min(len(off), 256))
+    mean = mean_dark(frames)
+    if mean.shape != stream.shape:
+        raise CaptureError(f"{path}: dark frames have shape {mean.shape}, the take {stream.shape}; record both alike")
+    return mean, find_bad_pixels(mean, bayer=stream.bayer)
+
+
+def _features(source: str, transfer: str | None, start: int, stop: int) -> np.ndarray:
+    """Features of frames ``start`` to ``stop`` - 1, read in small pieces."""
+    stream = _open(source, transfer)
+    step = 40
+    pieces = [
+        frame_features(stream.read(a, min(a + step, stop)), black_level=stream.black_level, white_level=stream.white_level)
+        for a in range(start, stop, step)
+    ]
+    return np.concatenate(pieces)
+
+
+@lru_cache(maxsize=4)
+def _open(source: str, transfer: str | None) -> FrameStream:
+    return open_stream(source) if transfer is None else open_stream(source, transfer=transfer)  # type: ignore[call-arg]
+
+
+def _header(plan: CapturePlan, stream: FrameStream, encoding: str, compression: str) -> TakeHeader:
+    """Header of the take with all provenance; nothing in it depends on the machine or the date."""
+    notes: dict[str, Any] = {
+        "command": "ingest", "olatkit": __version__, "source": Path(stream.name).name,
+        "source_frame_rate_hz": stream.frame_rate_hz, "config": plan.config.model_dump(), **plan.findings,
+    }
+    rate = plan.schedule.frame_rate_hz / plan.schedule.stride
+    return TakeHeader(plan.rig, plan.schedule, plan.shape, plan.calibration.box, rate, encoding, compression, notes)
+
+
+def _batches(indices: Sequence[int], workers: int) -> list[list[int]]:
+    """Runs of consecutive imagesets, small enough to keep all workers busy to the end."""
+    longest = int(np.clip(-(-len(indices) // (3 * workers)), 1, LARGEST_BATCH))
+    batches: list[list[int]] = []
+    for i in indices:
+        if batches and batches[-1][-1] == i - 1 and len(batches[-1]) < longest:
+            batches[-1].append(i)
+        else:
+            batches.append([i])
+    return batches
+
+
+def _store_plan(parts: Path, plan: CapturePlan, header: TakeHeader, source: Path, transfer: str | None, overwrite: bool) -> str:
+    """Write the plan into the parts folder, or recognise the plan of an interrupted run; returns its digest."""
+    document = {
+        "source": str(source.resolve()), "bytes": source.stat().st_size if source.is_file() else 0, "transfer": transfer,
+        "rig": rig_to_document(plan.rig), "schedule": schedule_to_document(plan.schedule), "phase": plan.phase,
+        "config": plan.config.model_dump(), "grey_peak": plan.grey_peak, "shape": list(plan.shape),
+        "calibration": {
+            "black": plan.calibration.black, "white": plan.calibration.white, "bayer": plan.calibration.bayer,
+            "box": list(plan.calibration.box), "crop": list(plan.calibration.crop or ()),
+            "size": list(plan.calibration.size or ()), "crosstalk": plan.calibration.crosstalk,
+            "saturation": plan.calibration.saturation,
+        },
+        "encoding": header.encoding, "compression": header.compression, "olatkit": __version__,
+    }
+    c = plan.calibration
+    arrays = {"ticks": plan.ticks, "good": plan.good, "references": plan.references, "skipped": plan.skipped}
+    arrays |= {k: v for k, v in (("dark", c.dark), ("bad", c.bad), ("flat", c.flat), ("matrix", c.color_matrix)) if v is not None}
+    hasher = hashlib.sha256(json.dumps({**document, "source": source.name}, sort_keys=True).encode())
+    for name in sorted(arrays):
+        hasher.update(np.ascontiguousarray(arrays[name]).tobytes())
+    digest = hasher.hexdigest()
+    stored = parts / "plan.json"
+    if stored.exists():
+        old = json.loads(stored.read_text())
+        if old.get("digest") != digest:
+            if not overwrite:
+                raise OutputExistsError(
+                    f"{parts} holds parts of a run with other input or settings; remove that folder or pass --overwrite"
+                )
+            for name in parts.glob("*.h5*"):
+                name.unlink()
+    parts.mkdir(parents=True, exist_ok=True)
+    np.savez(parts / "plan.npz", **arrays)
+    temporary = parts / "plan.json.part"
+    temporary.write_text(json.dumps({**document, "digest": digest}))
+    temporary.replace(stored)
+    return digest
+
+
+@lru_cache(maxsize=4)
+def _load_plan(parts: str, _digest: str) -> tuple[CapturePlan, dict[str, Any]]:
+    """The plan of a parts folder, read once per process and run."""
+    document = json.loads((Path(parts) / "plan.json").read_text())
+    with np.load(Path(parts) / "plan.npz") as arrays:
+        data = {name: arrays[name] for name in arrays.files}
+    config = IngestConfig.model_validate(document["config"])
+    c = document["calibration"]
+    model = DemosaicModel(blur_px=config.demosaic.blur_px, noise=config.demosaic.noise, chroma=config.demosaic.chroma)
+    calibration = Calibration(
+        c["black"], c["white"], c["bayer"], tuple(c["box"]), tuple(c["crop"]) or None, tuple(c["size"]) or None,
+        data.get("dark"), data.get("bad"), data.get("flat"), data.get("matrix"), c["crosstalk"], c["saturation"], model,
+    )
+    plan = CapturePlan(
+        rig_from_document(document["rig"]), schedule_from_document(document["schedule"]), config, calibration,
+        document["phase"], data["ticks"], data["good"], data["references"], data["skipped"], document["grey_peak"],
+        tuple(document["shape"]),
+    )
+    return plan, document
+
+
+def _make_imagesets(parts: str, indices: list[int]) -> None:
+    """Make some consecutive imagesets, each into its own part file."""
+    digest = json.loads((Path(parts) / "plan.json").read_text())["digest"]
+    plan, document = _load_plan(parts, digest)
+    stream = _open(document["source"], document["transfer"])
+    header = TakeHeader(
+        plan.rig, plan.schedule, plan.shape, plan.calibration.box, 0.0, document["encoding"], document["compression"]
+    )
+    frames = plan.frames(stream)
+    demultiplexer = plan.demultiplexer
+    _, _, height, width = plan.calibration.box
+    for i in indices:
+        reference = int(plan.references[i])
+        frames.forget(reference - plan.schedule.cycle - plan.schedule.stride)
+        kind = np.uint16 if header.encoding == "sqrt12" else np.dtype(header.encoding)
+        stored = np.empty((len(plan.rig), height, width, 3), kind)
+        beyond = np.zeros(len(plan.rig), np.int64)
+
+        def store(light: int, rgb: np.ndarray, stored: np.ndarray = stored, beyond: np.ndarray = beyond) -> None:
+            if stored.dtype == np.uint16:
+                stored[light], beyond[light] = radiance_codes.encode(rgb)
+            else:
+                stored[light] = rgb
+                beyond[light] = int((~np.isfinite(stored[light])).sum())
+
+        full, record = assemble_imageset(demultiplexer, frames, reference, store)
+        record.quality[beyond > 0] |= CLIPPED_CODES
+        record.stats["beyond_codes"] = float(beyond.sum())
+        rows = ImagesetRows(
+            stored, full, record.quality, record.observations, record.weights_after, plan.reference_frame(reference),
+            reference, _time_s(stream, plan, reference), record.stats,
+        )
+        write_part(Path(parts) / f"{i:06d}.h5", rows, header, digest)
+
+
+def _time_s(stream: FrameStream, plan: CapturePlan, tick: int) -> float:
+    """Time of a tick: its frame's timestamp, or interpolated where no frame was stored."""
+    return float(np.interp(tick, plan.ticks, stream.times_s))
+
+
+def _summary(out: Path, plan: CapturePlan, resumed: int) -> IngestSummary:
+    from olatkit.io.takes import open_take
+
+    with open_take(out) as take:
+        clipped = int(take.stats["beyond_codes"].sum())
+        flagged = int((take.quality != 0).sum())
+    f = plan.findings
+    return IngestSummary(
+        out, len(plan.references), resumed, plan.phase, float(f["phase_score"]), int(f["dropped"]),
+        len(f["skipped_references"]), float(f["crosstalk"]), clipped, flagged,
+    )
+
+
