@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from olatkit.color import luminance
-from olatkit.geometry import row_solid_angles
+from olatkit.geometry import direction_to_uv, row_solid_angles
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +54,22 @@ class EnvironmentMap:
     def mean_luminance(self) -> float:
         """Luminance averaged over the sphere by solid angle; 0 for a black map."""
         return float(luminance(self.power)) / (4 * np.pi)
+
+    def look_up(self, directions: np.ndarray) -> np.ndarray:
+        """Radiance in given directions (..., 3), bilinear between pixel centres, shape (..., 3), float32.
+
+        Wraps at the seam; beyond the last row centres the pole's row holds.
+        """
+        height, width = self.shape
+        u, v = direction_to_uv(directions)
+        x, y = u * width - 0.5, np.clip(v * height - 0.5, 0, height - 1)
+        left, top = np.floor(x).astype(int), np.minimum(np.floor(y).astype(int), height - 2 if height > 1 else 0)
+        fx, fy = (x - left)[..., None].astype(np.float32), (y - top)[..., None].astype(np.float32)
+        bottom = np.minimum(top + 1, height - 1)
+        columns = left % width, (left + 1) % width
+        upper = (1 - fx) * self.radiance[top, columns[0]] + fx * self.radiance[top, columns[1]]
+        lower = (1 - fx) * self.radiance[bottom, columns[0]] + fx * self.radiance[bottom, columns[1]]
+        return (1 - fy) * upper + fy * lower
 
     def rotate(self, yaw_deg: float) -> "EnvironmentMap":
         """Turn the content by R_y(yaw): +90 degrees takes light from +Z to +X. Power is kept.
