@@ -1,0 +1,102 @@
+"""``olatkit render`` on the command line: exit codes, pixels, nothing overwritten."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from olatkit.cli.render import command
+from olatkit.envmap import EnvironmentMap
+from olatkit.errors import ConfigError, FormatError, OutputExistsError
+from olatkit.imageset import Imageset
+from olatkit.io import takes
+from olatkit.io.images import read_exr, read_picture, write_exr
+from olatkit.render.relight import relight
+from olatkit.render.weights import light_weights
+from olatkit.rig import default_rig
+
+
+class OneImageset:
+    """A take of one imageset in memory."""
+
+    def __init__(self) -> None:
+        self.rig = default_rig(12)
+        radiance = np.random.default_rng(0).random((12, 10, 14, 3)).astype(np.float32)
+        self.imageset = Imageset(radiance, radiance[0], 0.0, np.zeros(12, np.uint8))
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> Imageset:
+        return self.imageset
+
+
+@pytest.fixture
+def take(monkeypatch: pytest.MonkeyPatch) -> OneImageset:
+    one = OneImageset()
+    monkeypatch.setattr(takes, "open_take", lambda path: one)
+    return one
+
+
+@pytest.fixture
+def sky(tmp_path: Path) -> EnvironmentMap:
+    radiance = np.random.default_rng(1).exponential(1, (16, 32, 3)).astype(np.float32)
+    write_exr(tmp_path / "sky.exr", radiance)
+    return EnvironmentMap(radiance, "sky")
+
+
+def run(tmp_path: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(command, ["take.olat.h5", "--envmap", str(tmp_path / "sky.exr"), *arguments])
+
+
+def test_one_exr(tmp_path: Path, take: OneImageset, sky: EnvironmentMap) -> None:
+    result = run(tmp_path, "-o", str(tmp_path / "a.exr"), "--lighting", "full", "--yaw", "45")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.strip() == str(tmp_path / "a.exr")
+    expected = relight(take.imageset, light_weights(sky.rotate(45), take.rig))
+    np.testing.assert_allclose(read_exr(tmp_path / "a.exr"), expected, rtol=1e-6)
+
+
+def test_default_is_a_png_and_its_exposure_is_printed(tmp_path: Path, take: OneImageset, sky: EnvironmentMap) -> None:
+    result = run(tmp_path, "-o", str(tmp_path / "out"))
+    assert result.exit_code == 0, result.output
+    assert "sky: exposure x" in result.stderr
+    assert read_picture(tmp_path / "out" / "sky_0000.png").shape == (10, 14, 3)
+
+
+def test_existing_file_is_kept(tmp_path: Path, take: OneImageset, sky: EnvironmentMap) -> None:
+    (tmp_path / "a.png").write_bytes(b"mine")
+    result = run(tmp_path, "-o", str(tmp_path / "a.png"))
+    assert isinstance(result.exception, OutputExistsError)
+    assert (tmp_path / "a.png").read_bytes() == b"mine"
+    assert run(tmp_path, "-o", str(tmp_path / "a.png"), "--overwrite").exit_code == 0
+    assert read_picture(tmp_path / "a.png").shape == (10, 14, 3)
+
+
+def test_partial_dome_reports_what_is_lost(tmp_path: Path, take: OneImageset, sky: EnvironmentMap) -> None:
+    result = run(tmp_path, "-o", str(tmp_path / "a.exr"), "--max-angle", "10")
+    assert "% of its light comes from where no lamp stands" in result.stderr
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--imageset", "last"], "neither an index"), (["--format", "gif"], "'gif' is not one of"),
+    (["--turntable", "0"], "0"), (["--lighting", "8x8"], "8x8"),
+])
+def test_wrong_usage(tmp_path: Path, sky: EnvironmentMap, arguments: list[str], message: str) -> None:
+    result = run(tmp_path, "-o", str(tmp_path / "out"), *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_problems_with_the_data(tmp_path: Path, take: OneImageset, sky: EnvironmentMap) -> None:
+    assert isinstance(run(tmp_path, "-o", str(tmp_path / "out"), "--imageset", "7").exception, ConfigError)
+    (tmp_path / "sky.exr").write_bytes(b"no map")
+    assert isinstance(run(tmp_path, "-o", str(tmp_path / "out")).exception, FormatError)
+    assert not (tmp_path / "out").exists()
+
+
+def test_help_tells_the_two_kinds_of_relighting_apart() -> None:
+    result = CliRunner().invoke(command, ["--help"])
+    assert result.exit_code == 0
+    assert "`olatkit relight`, a trained network" in " ".join(result.output.split())

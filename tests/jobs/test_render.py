@@ -1,0 +1,212 @@
+"""Rendering writes the pictures that were asked for, with one exposure rule, whole or not at all."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from olatkit.color import to_srgb8
+from olatkit.envmap import EnvironmentMap
+from olatkit.errors import CaptureError, ConfigError, OutputExistsError
+from olatkit.imageset import Imageset
+from olatkit.io.images import read_exr, read_exr_header, read_picture
+from olatkit.jobs.render import render_take, take_exposure
+from olatkit.jobs.shots import RenderConfig, plan_shots
+from olatkit.render.relight import relight
+from olatkit.render.weights import cell_areas, light_weights
+from olatkit.rig import LightRig, default_rig
+
+SIZE = 24
+
+
+@dataclass
+class FakeTake:
+    """Imagesets in memory, counting how often each is read."""
+
+    imagesets: list[Imageset]
+    rig: LightRig
+    reads: int = 0
+
+    def __len__(self) -> int:
+        return len(self.imagesets)
+
+    def __getitem__(self, index: int) -> Imageset:
+        self.reads += 1
+        return self.imagesets[index]
+
+
+def make_take(count: int = 3, lights: int = 20, light: float = 0.01) -> FakeTake:
+    rig = default_rig(lights)
+    rng = np.random.default_rng(0)
+    imagesets = []
+    for i in range(count):
+        radiance = np.zeros((lights, SIZE, SIZE, 3), np.float32)
+        radiance[:, 4:20, 4 + i : 20] = rng.random((lights, 16, 16 - i, 3)) * light
+        imagesets.append(Imageset(radiance, radiance.sum(axis=0), i / 25, np.zeros(lights, np.uint8)))
+    return FakeTake(imagesets, rig)
+
+
+def make_map(name: str = "sky", seed: int = 0, scale: float = 1.0) -> EnvironmentMap:
+    radiance = np.random.default_rng(seed).exponential(scale, (32, 64, 3)).astype(np.float32)
+    return EnvironmentMap(radiance, name)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def read_video(path: Path) -> np.ndarray:
+    with av.open(str(path)) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+
+
+def test_exr_is_the_plain_olat_sum_of_the_16x16_lighting(tmp_path: Path) -> None:
+    take, sky = make_take(), make_map()
+    report = render_take(take, [sky], tmp_path / "a.exr", RenderConfig(imageset=1))
+    expected = relight(take.imagesets[1], light_weights(sky.downsample(16, 16), take.rig))
+    np.testing.assert_allclose(read_exr(tmp_path / "a.exr"), expected, rtol=1e-6)
+    assert report.paths == (tmp_path / "a.exr",)
+    assert report.exposures == {}
+    header = read_exr_header(tmp_path / "a.exr")
+    assert (header["environment"], header["imageset"], header["lighting"]) == ("sky", 1, "16x16")
+
+
+def test_full_lighting_yaw_and_stops(tmp_path: Path) -> None:
+    take, sky = make_take(), make_map()
+    config = RenderConfig(lighting="full", yaw_deg=90, exposure_stops=2)
+    render_take(take, [sky], tmp_path / "a.exr", config)
+    expected = 4 * relight(take.imagesets[0], light_weights(sky.rotate(yaw_deg=90), take.rig))
+    np.testing.assert_allclose(read_exr(tmp_path / "a.exr"), expected, rtol=1e-6)
+
+
+def test_png_has_the_take_exposure_over_the_mean_luminance_of_the_map(tmp_path: Path) -> None:
+    take, sky = make_take(), make_map()
+    report = render_take(take, [sky], tmp_path / "a.png", RenderConfig(exposure_stops=-1))
+    factor = take_exposure(take) / sky.mean_luminance / 2
+    assert report.exposures["sky"] == pytest.approx(factor)
+    linear = relight(take.imagesets[0], light_weights(sky.downsample(16, 16), take.rig))
+    difference = read_picture(tmp_path / "a.png").astype(int) - to_srgb8(linear * factor)
+    assert np.abs(difference).max() <= 1  # rounding at a code's edge
+
+
+def test_brightness_of_map_and_camera_do_not_change_the_png(tmp_path: Path) -> None:
+    for i, (scale, light) in enumerate([(1, 0.01), (64, 0.01), (1, 0.32)]):
+        render_take(make_take(light=light), [make_map(scale=scale)], tmp_path / f"{i}.png", RenderConfig())
+    pictures = [read_picture(tmp_path / f"{i}.png").astype(int) for i in range(3)]
+    assert pictures[0].max() > 100
+    assert max(np.abs(picture - pictures[0]).max() for picture in pictures) <= 1
+
+
+def test_white_sky_shows_the_foreground_at_middle_luminance() -> None:
+    take = make_take()
+    white = np.repeat(cell_areas(take.rig)[:, None], 3, axis=1)
+    picture = relight(take.imagesets[1], white)[4:20, 5:20] @ [0.2126, 0.7152, 0.0722]
+    assert np.median(picture) * take_exposure(take) == pytest.approx(0.25, rel=0.05)
+
+
+def test_a_take_that_brings_its_exposure_is_believed(tmp_path: Path) -> None:
+    take = make_take()
+    take.kappa = 3.5  # type: ignore[attr-defined]
+    assert take_exposure(take) == 3.5
+    assert take.reads == 0
+
+
+def test_turntable_video_turns_the_light_and_reads_the_imageset_once_per_pass(tmp_path: Path) -> None:
+    take, sky = make_take(), make_map()
+    done: list[tuple[int, int]] = []
+    config = RenderConfig(turntable=20, formats=("mp4", "exr"), fps=30)
+    take.kappa = 1.0  # type: ignore[attr-defined]
+    render_take(take, [sky], tmp_path / "out", config, progress=lambda *step: done.append(step))
+    assert done == [(i + 1, 20) for i in range(20)]
+    assert take.reads == 1
+    assert names(tmp_path / "out") == ["sky_0000.mp4", *(f"sky_0000_{k:04d}.exr" for k in range(20))]
+    assert len(read_video(tmp_path / "out" / "sky_0000.mp4")) == 20
+    quarter = relight(take.imagesets[0], light_weights(sky.rotate(90).downsample(16, 16), take.rig))
+    np.testing.assert_allclose(read_exr(tmp_path / "out" / "sky_0000_0005.exr"), quarter, rtol=1e-5)
+
+
+def test_moving_take_under_two_maps(tmp_path: Path) -> None:
+    take = make_take(count=4)
+    take.kappa = 1.0  # type: ignore[attr-defined]
+    maps = [make_map("sky"), make_map("sky", seed=1)]
+    report = render_take(take, maps, tmp_path / "out", RenderConfig(imageset="all", turntable=8))
+    assert names(tmp_path / "out") == ["sky-2.mp4", "sky.mp4"]
+    assert {path.name for path in report.paths} == {"sky-2.mp4", "sky.mp4"}
+    assert take.reads == 4
+    assert read_video(tmp_path / "out" / "sky.mp4").shape == (4, SIZE, SIZE, 3)
+
+
+@pytest.mark.parametrize("config, out, expected", [
+    (RenderConfig(), "out", ["a_0000.png", "b_0000.png"]),
+    (RenderConfig(imageset=2, formats=("png", "exr")), "out",
+     ["a_0002.png", "a_0002.exr", "b_0002.png", "b_0002.exr"]),
+    (RenderConfig(turntable=3), "out", ["a_0000.mp4", "b_0000.mp4"]),
+    (RenderConfig(turntable=2, formats=("png",)), "out",
+     ["a_0000_0000.png", "a_0000_0001.png", "b_0000_0000.png", "b_0000_0001.png"]),
+    (RenderConfig(imageset="all"), "out", ["a.mp4", "b.mp4"]),
+])
+def test_names_of_outputs(config: RenderConfig, out: str, expected: list[str]) -> None:
+    shots = plan_shots(4, ["a", "b"], Path(out), config)
+    files = dict.fromkeys(path.name for shot in shots for path in (*shot.stills, shot.video) if path)
+    assert list(files) == expected
+
+
+def test_turning_angles() -> None:
+    still = plan_shots(3, ["a"], Path("o"), RenderConfig(turntable=4, yaw_deg=10))
+    assert [shot.yaw_deg for shot in still] == [10, 100, 190, 280]
+    moving = plan_shots(3, ["a"], Path("o"), RenderConfig(imageset="all", turntable=4))
+    assert [(shot.imageset, shot.yaw_deg) for shot in moving] == [(0, 0), (1, 90), (2, 180)]
+
+
+@pytest.mark.parametrize("config, out, message", [
+    (RenderConfig(imageset=3), "out", "imageset 3 is not in the take, expected 0 ... 2"),
+    (RenderConfig(turntable=5), "a.png", "a.png is one file, but 5 are to be written"),
+    (RenderConfig(formats=("exr",)), "a.png", "a.png is one png file, but exr is asked for"),
+])
+def test_impossible_plans(tmp_path: Path, config: RenderConfig, out: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        render_take(make_take(), [make_map()], tmp_path / out, config)
+    assert not names(tmp_path)
+
+
+def test_existing_outputs_stop_the_work_before_it_begins(tmp_path: Path) -> None:
+    take = make_take()
+    (tmp_path / "sky_0000_0001.exr").write_bytes(b"mine")
+    config = RenderConfig(turntable=3, formats=("exr",))
+    with pytest.raises(OutputExistsError, match=r"sky_0000_0001\.exr"):
+        render_take(take, [make_map()], tmp_path, config)
+    assert take.reads == 0
+    assert (tmp_path / "sky_0000_0001.exr").read_bytes() == b"mine"
+    assert names(tmp_path) == ["sky_0000_0001.exr"]
+    render_take(take, [make_map()], tmp_path, config, overwrite=True)
+    assert read_exr(tmp_path / "sky_0000_0001.exr").shape == (SIZE, SIZE, 3)
+
+
+def test_a_failure_half_way_leaves_no_half_video(tmp_path: Path) -> None:
+    take = make_take(count=4)
+    take.kappa = 1.0  # type: ignore[attr-defined]
+    take.imagesets[2] = make_take(lights=5).imagesets[0]
+    with pytest.raises(ConfigError, match="the take has 5 lights, its rig 'fibonacci-20' has 20"):
+        render_take(take, [make_map()], tmp_path, RenderConfig(imageset="all"))
+    assert not names(tmp_path)
+
+
+def test_light_that_no_lamp_covers_is_reported(tmp_path: Path) -> None:
+    take = make_take()
+    report = render_take(take, [make_map()], tmp_path / "a.exr", RenderConfig(max_angle_deg=5))
+    caps = 20 * (1 - np.cos(np.radians(5))) / 2
+    np.testing.assert_allclose(report.lost["sky"], 1 - caps, atol=0.01)
+
+
+def test_what_cannot_be_rendered(tmp_path: Path) -> None:
+    take = make_take()
+    with pytest.raises(ConfigError, match="no environment map"):
+        render_take(take, [], tmp_path / "a.exr", RenderConfig())
+    dead = FakeTake(take.imagesets, LightRig("dead", take.rig.directions, enabled=np.zeros(20, bool)))
+    with pytest.raises(ConfigError, match="rig 'dead' has no enabled light"):
+        render_take(dead, [make_map()], tmp_path / "a.exr", RenderConfig())
+    with pytest.raises(CaptureError, match="black under a white sky"):
+        render_take(make_take(light=0), [make_map()], tmp_path / "a.png", RenderConfig())
+    assert not names(tmp_path)
