@@ -1,8 +1,10 @@
 """Motion: head pose and expression over time, and how they move the points of the rest shape."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 
 import numpy as np
+from numba import njit
 
 from olatkit.simulate.shape import EYE_RADIUS, EYE_Y, EYE_Z, JAW_HINGE, MOUTH_Y, Features
 from olatkit.simulate.texture import mouth_gap, smoothstep
@@ -164,35 +166,38 @@ def rigid_weights(points: np.ndarray, head: float | np.ndarray = 1.0, *, jaw: np
 
 def move_points(points: np.ndarray, weights: Weights, f: Features, pose: Pose) -> np.ndarray:
     """World positions (V, 3) float32 of rest ``points`` in a pose; smooth in the pose."""
-    p = points + weights.rest + pose.smile * weights.smile + pose.brow * weights.brow
-    if pose.blink:
-        p = _turn_about_eyes(p, pose.blink * weights.lid, f)
-    if pose.gaze_yaw or pose.gaze_pitch:
-        p = _turn_eyeballs(p, weights.ball, f, pose)
-    if pose.jaw:
-        hinge = np.array(JAW_HINGE)
-        angle = np.radians(15.0) * pose.jaw * weights.jaw
-        c, s = np.cos(angle), np.sin(angle)
-        q = p - hinge
-        p = np.stack([p[:, 0], c * q[:, 1] - s * q[:, 2] + hinge[1], s * q[:, 1] + c * q[:, 2] + hinge[2]], 1)
-    # Points between head and shoulders take a share of the rotation.
-    target = pose.apply(p)
-    return (p + weights.head[:, None] * (target - p)).astype(np.float32)
+    gaze = rotation_matrix(pose.gaze_yaw, pose.gaze_pitch, 0.0)
+    expression = np.array([pose.smile, pose.brow, pose.blink, np.radians(15.0) * pose.jaw])
+    rigid = pose.matrix
+    return _move(points, *(getattr(weights, k.name) for k in fields(weights)), f.eye_x, expression, gaze, rigid)
 
 
-def _turn_about_eyes(p: np.ndarray, angle: np.ndarray, f: Features) -> np.ndarray:
-    """Turn points down around the horizontal axis through the eyes."""
-    c, s = np.cos(angle), np.sin(angle)
-    y, z = p[:, 1] - EYE_Y, p[:, 2] - EYE_Z
-    return np.stack([p[:, 0], c * y - s * z + EYE_Y, s * y + c * z + EYE_Z], 1)
-
-
-def _turn_eyeballs(p: np.ndarray, ball: np.ndarray, f: Features, pose: Pose) -> np.ndarray:
-    """Turn each eyeball about its own centre."""
-    turn = rotation_matrix(pose.gaze_yaw, pose.gaze_pitch, 0.0)
-    p = p.copy()
-    for side in (-1, 1):
-        here = (ball > 0) & (np.sign(p[:, 0]) == side)
-        centre = np.array([side * f.eye_x, EYE_Y, EYE_Z])
-        p[here] = (p[here] - centre) @ turn.T + centre
-    return p
+@njit(nogil=True, cache=True)
+def _move(points, head, jaw, lid, ball, smile, brow, rest, eye_x, expression, gaze, rigid):
+    """Expression in rest pose, then the head's rotation, of which points of the neck take a share."""
+    out = np.empty(points.shape, np.float32)
+    for n in range(len(points)):
+        x = points[n, 0] + rest[n, 0] + expression[0] * smile[n, 0] + expression[1] * brow[n, 0]
+        y = points[n, 1] + rest[n, 1] + expression[0] * smile[n, 1] + expression[1] * brow[n, 1]
+        z = points[n, 2] + rest[n, 2] + expression[0] * smile[n, 2] + expression[1] * brow[n, 2]
+        if lid[n] != 0:
+            angle = expression[2] * lid[n]
+            c, s = math.cos(angle), math.sin(angle)
+            dy, dz = y - EYE_Y, z - EYE_Z
+            y, z = EYE_Y + c * dy - s * dz, EYE_Z + s * dy + c * dz
+        if ball[n] != 0:
+            dx, dy, dz = x - math.copysign(eye_x, x), y - EYE_Y, z - EYE_Z
+            x += gaze[0, 0] * dx + gaze[0, 1] * dy + gaze[0, 2] * dz - dx
+            y += gaze[1, 0] * dx + gaze[1, 1] * dy + gaze[1, 2] * dz - dy
+            z += gaze[2, 0] * dx + gaze[2, 1] * dy + gaze[2, 2] * dz - dz
+        if jaw[n] != 0:
+            angle = expression[3] * jaw[n]
+            c, s = math.cos(angle), math.sin(angle)
+            dy, dz = y - JAW_HINGE[1], z - JAW_HINGE[2]
+            y, z = JAW_HINGE[1] + c * dy - s * dz, JAW_HINGE[2] + s * dy + c * dz
+        w = head[n]
+        for k in range(3):
+            target = rigid[k, 0] * x + rigid[k, 1] * y + rigid[k, 2] * z + rigid[k, 3]
+            here = x if k == 0 else y if k == 1 else z
+            out[n, k] = here + w * (target - here)
+    return out

@@ -19,7 +19,14 @@ COLUMNS = 11
 
 
 @njit(nogil=True, cache=True)
-def rasterize(points, faces, cutout, uv, cut, height, width):
+def _ceil(x):
+    """Smallest integer not below ``x`` >= 0."""
+    i = np.int32(x)
+    return i + np.int32(1) if i < x else i
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def rasterize(points, faces, cutout, uv, cut, height, width, front_only):
     """Nearest triangle of every pixel.
 
     Parameters
@@ -36,6 +43,8 @@ def rasterize(points, faces, cutout, uv, cut, height, width):
         A point of a ``cutout`` face exists where this is below 0.5 (bilinear).
     height, width : int
         Size of the picture.
+    front_only : bool
+        Leave out faces that turn their back to the viewer.
 
     Returns
     -------
@@ -47,16 +56,23 @@ def rasterize(points, faces, cutout, uv, cut, height, width):
     face = np.full((height, width), -1, np.int32)
     depth = np.full((height, width), -np.inf, np.float32)
     for f in range(len(faces)):
-        a, b, c = faces[f]
+        a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
         ax, ay = points[a, 0], points[a, 1]
         bx, by = points[b, 0], points[b, 1]
         cx, cy = points[c, 0], points[c, 1]
-        y0, y1 = max(math.ceil(min(ay, by, cy)), 0), min(math.floor(max(ay, by, cy)), height - 1)
-        x0, x1 = max(math.ceil(min(ax, bx, cx)), 0), min(math.floor(max(ax, bx, cx)), width - 1)
+        # Most triangles are smaller than a pixel and hit no pixel centre.
+        top, bottom = min(ay, by, cy), max(ay, by, cy)
+        left, right = min(ax, bx, cx), max(ax, bx, cx)
+        if bottom < 0 or right < 0 or top > height - 1 or left > width - 1:
+            continue
+        # Most triangles are smaller than a pixel and hold no pixel centre.
+        y0, y1 = _ceil(max(top, np.float32(0))), min(np.int32(bottom), height - 1)
+        x0, x1 = _ceil(max(left, np.float32(0))), min(np.int32(right), width - 1)
         if y0 > y1 or x0 > x1:
             continue
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-        if abs(area) < 1e-9:
+        # Outside faces run clockwise on the screen, where y points down.
+        if abs(area) < 1e-9 or (front_only and area > 0):
             continue
         inverse = np.float32(1) / area
         az, bz, cz = points[a, 2], points[b, 2], points[c, 2]
@@ -85,21 +101,22 @@ def rasterize(points, faces, cutout, uv, cut, height, width):
     return face, depth
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def vertex_normals(vertices, faces, weld):
     """Area-weighted unit vertex normals (V, 3); ``weld`` (V,) names the vertex that shares a seam's normal."""
     normals = np.zeros_like(vertices)
     for f in range(len(faces)):
-        a, b, c = faces[f]
-        ex, ey, ez = vertices[b] - vertices[a]
-        gx, gy, gz = vertices[c] - vertices[a]
-        nx, ny, nz = ey * gz - ez * gy, ez * gx - ex * gz, ex * gy - ey * gx
+        a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
+        ax, ay, az = vertices[a, 0], vertices[a, 1], vertices[a, 2]
+        bx, by, bz = vertices[b, 0] - ax, vertices[b, 1] - ay, vertices[b, 2] - az
+        cx, cy, cz = vertices[c, 0] - ax, vertices[c, 1] - ay, vertices[c, 2] - az
+        nx, ny, nz = by * cz - bz * cy, bz * cx - bx * cz, bx * cy - by * cx
         for k in (weld[a], weld[b], weld[c]):
             normals[k, 0] += nx
             normals[k, 1] += ny
             normals[k, 2] += nz
     for k in range(len(normals)):
-        x, y, z = normals[weld[k]]
+        x, y, z = normals[weld[k], 0], normals[weld[k], 1], normals[weld[k], 2]
         if weld[k] == k:
             length = max(math.sqrt(x * x + y * y + z * z), 1e-20)
             x, y, z = x / length, y / length, z / length
@@ -107,10 +124,9 @@ def vertex_normals(vertices, faces, weld):
     return normals
 
 
-@njit(nogil=True, cache=True)
-def barycentric(points, face, x, y):
-    """Barycentric weights of pixel (x, y) in the triangle ``face`` (3,) of projected ``points``."""
-    a, b, c = face
+@njit(nogil=True, cache=True, error_model="numpy")
+def barycentric(points, a, b, c, x, y):
+    """Barycentric weights of pixel (x, y) in the triangle of the projected ``points`` a, b, c."""
     ax, ay = points[a, 0], points[a, 1]
     bx, by = points[b, 0] - ax, points[b, 1] - ay
     cx, cy = points[c, 0] - ax, points[c, 1] - ay
@@ -120,7 +136,7 @@ def barycentric(points, face, x, y):
     return np.float32(1) - wb - wc, wb, wc
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def gather(face, points, faces, vertices, normals, uv, texture, rotation):
     """Surface under every covered sample: pixel index (N,), table (N, COLUMNS) of position, normal, surface.
 
@@ -139,14 +155,14 @@ def gather(face, points, faces, vertices, normals, uv, texture, rotation):
         for x in range(width):
             if face[y, x] < 0:
                 continue
-            corner = faces[face[y, x]]
-            wa, wb, wc = barycentric(points, corner, np.float32(x), np.float32(y))
-            a, b, c = corner
+            f = face[y, x]
+            a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
+            wa, wb, wc = barycentric(points, a, b, c, np.float32(x), np.float32(y))
             u = min(max(wa * uv[a, 0] + wb * uv[b, 0] + wc * uv[c, 0], np.float32(0)), np.float32(texture.shape[1] - 1))
             v = min(max(wa * uv[a, 1] + wb * uv[b, 1] + wc * uv[c, 1], np.float32(0)), np.float32(texture.shape[0] - 1))
             i, j = int(v), int(u)
             i1, j1 = min(i + 1, texture.shape[0] - 1), min(j + 1, texture.shape[1] - 1)
-            fv, fu = v - i, u - j
+            fv, fu = np.float32(v - i), np.float32(u - j)
             for k in range(CHANNELS):
                 top = (1 - fu) * texture[i, j, k] + fu * texture[i, j1, k]
                 low = (1 - fu) * texture[i1, j, k] + fu * texture[i1, j1, k]
@@ -168,7 +184,7 @@ def gather(face, points, faces, vertices, normals, uv, texture, rotation):
     return index, table
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
 def shade(index, table, light, shadow, frame, offset, samples_wide, supersample, weight, out):
     """Add one distant light's radiance, times ``weight`` (3,), to ``out`` (H, W, 3).
 

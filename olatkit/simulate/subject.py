@@ -94,7 +94,7 @@ class Subject:
         m, pose = self.model, self.pose(time_s)
         vertices = move_points(m.points, m.weights, m.features, pose)
         points = self._project(vertices, ss)
-        face, depth = raster.rasterize(points, m.faces, m.cutout, m.uv, m.cut, self.size[0] * ss, self.size[1] * ss)
+        face, depth = raster.rasterize(points, m.faces, m.cutout, m.uv, m.cut, self.size[0] * ss, self.size[1] * ss, False)
         normals = raster.vertex_normals(vertices, m.faces, m.weld)
         index, table = raster.gather(
             face, points, m.faces, vertices, normals, m.uv, m.surface, pose.rotation.astype(np.float32)
@@ -143,7 +143,7 @@ class Subject:
         middle, radius = _SHADOW_SPHERE
         frame = _light_frame(direction, middle, radius, n)
         seen = view.vertices @ frame[:, :3].T + frame[:, 3]
-        _, shadow = raster.rasterize(seen, m.faces, m.cutout, m.uv, m.cut, n, n)
+        _, shadow = raster.rasterize(seen, m.faces, m.cutout, m.uv, m.cut, n, n, True)
         texel = 2 * radius / n
         offset = np.array([2.0 * texel, 0.8 * texel], np.float32)
         raster.shade(
@@ -215,6 +215,7 @@ def _light_frame(direction: np.ndarray, middle: np.ndarray, radius: float, size:
     up = np.array([0.0, 1.0, 0.0]) if abs(direction[1]) < 0.9 else np.array([0.0, 0.0, 1.0])
     right = np.cross(up, direction)
     right /= np.linalg.norm(right)
-    rows = np.stack([right * size / (2 * radius), np.cross(direction, right) * size / (2 * radius), direction])
+    down = np.cross(right, direction)
+    rows = np.stack([right * size / (2 * radius), down * size / (2 * radius), direction])
     shift = -rows @ middle + np.array([(size - 1) / 2, (size - 1) / 2, 0.0])
     return np.concatenate([rows, shift[:, None]], 1).astype(np.float32)
