@@ -29,7 +29,7 @@ def _parse_formats(_ctx: click.Context, _param: click.Parameter, value: str | No
 @click.argument("take", type=click.Path(path_type=Path))
 @click.option("--envmap", "envmaps", type=click.Path(path_type=Path), multiple=True, required=True,
               help="Environment map (.hdr, .exr; png and jpg with a warning). May be given several times.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), required=True,
+@click.option("-o", "--output", "out", type=click.Path(path_type=Path), required=True,
               help="Folder, or one file ending in .png, .exr or .mp4.")
 @click.option("--imageset", default="0", show_default=True, metavar="N|all", callback=_parse_imageset,
               help="One instant of the take, or all of it as a moving picture.")
@@ -70,9 +70,10 @@ def command(
     if out.suffix:
         refuse_existing(out, overwrite=overwrite)
     config = RenderConfig.model_validate({**options, "turntable": options["turntable"] or 0})
+    imagesets = open_take(take)
     environments = [read_environment(path, center=center, flip=flip) for path in envmaps]
     with progress_bar("render") as progress:
-        report = render_take(open_take(take), environments, out, config, overwrite=overwrite, progress=progress)
+        report = render_take(imagesets, environments, out, config, overwrite=overwrite, progress=progress)
     for name, factor in report.exposures.items():
         click.echo(f"{name}: exposure x{factor:.4g} from linear to display", err=True)
     for name, share in report.lost.items():
