@@ -117,10 +117,9 @@ class CineStream:
             If a frame is damaged; it names the frame.
         """
         check_frame_range(self, start, stop)
-        decode = _DECODERS[self.packing]
         frames = np.empty((stop - start, *self.shape), np.uint8 if self.packing == "u8" else np.uint16)
         for frame, out in zip(range(start, stop), frames, strict=True):
-            decode(self._pixels(frame), out)
+            decode_pixels(self._pixels(frame), self.packing, out)
         if not self._header.top_down:
             frames = np.ascontiguousarray(frames[:, ::-1])
         self._release(start, stop)
@@ -160,24 +159,17 @@ def _reopen(path: Path, given: dict) -> CineStream:
     return CineStream(path, **given)
 
 
-def _decode_u8(stored: np.ndarray, out: np.ndarray) -> None:
-    out.reshape(-1)[:] = stored
+def decode_pixels(stored: np.ndarray, packing: str, out: np.ndarray) -> None:
+    """Decode the bytes of one frame into a contiguous array of uint8 ('u8') or uint16; no flip."""
+    pixels = out.reshape(-1)
+    if packing == "u8":
+        pixels[:] = stored
+    elif packing == "u16":
+        pixels[:] = stored.view("<u2")
+    else:
+        from olatkit.io.packing import unpack_p10, unpack_p12l
 
-
-def _decode_u16(stored: np.ndarray, out: np.ndarray) -> None:
-    out.reshape(-1)[:] = stored.view("<u2")
-
-
-def _decode_p10(stored: np.ndarray, out: np.ndarray) -> None:
-    from olatkit.io.packing import unpack_p10
-
-    unpack_p10(stored, p10.LINEAR_OF_CODE, out.reshape(-1))
-
-
-def _decode_p12l(stored: np.ndarray, out: np.ndarray) -> None:
-    from olatkit.io.packing import unpack_p12l
-
-    unpack_p12l(stored, out.reshape(-1))
-
-
-_DECODERS = {"u8": _decode_u8, "u16": _decode_u16, "p10": _decode_p10, "p12l": _decode_p12l}
+        if packing == "p10":
+            unpack_p10(stored, p10.LINEAR_OF_CODE, pixels)
+        else:
+            unpack_p12l(stored, pixels)

@@ -70,7 +70,7 @@ def write_cine(
     packing : {'p12l', 'p10', 'u16', 'u8'}
         P12L needs an even number of pixels in a frame and keeps 12 bits. P10 needs a multiple of four and takes
         12-bit linear values: entries of its curve (:data:`olatkit.io.p10.LINEAR_OF_CODE`) are kept exactly, others
-        are rounded to the nearest entry, which costs up to 5 steps below white level.
+        are rounded to the nearest entry, which costs up to 4 steps below white level.
     bits : int, optional
         Significant bits; 'u16' takes 8 to 16 (default 16), the others have their own.
     black_level, white_level : int, optional
