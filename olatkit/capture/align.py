@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from olatkit.capture.config import MotionConfig
-from olatkit.vision.flow import chained_flows, compose, direct_flows, dis_flow, invert, refined_flows
+from olatkit.vision.flow import chained_flows, compose, direct_flows, dis_flow, grey8, invert, refined_flows
 from olatkit.vision.warp import warp
 
 FAST_SHARE = 0.04  # 95th percentile of motion over half a window, share of the width, from which flow is chained
@@ -179,8 +179,8 @@ def follow_shading(after: np.ndarray, before: np.ndarray, weight_after: float) -
 
     Parameters
     ----------
-    after, before : ndarray, shape (h, w, 4), float32
-        Aligned looks, RGB and saturated share.
+    after, before : ndarray, shape (h, w, 3), float32
+        Aligned looks.
     weight_after : float
         Weight of ``after`` in the blend, which is also how far the reference lies from ``before`` in time.
 
@@ -191,12 +191,11 @@ def follow_shading(after: np.ndarray, before: np.ndarray, weight_after: float) -
     """
     import cv2
 
-    peak = float(np.percentile(np.maximum(after[..., :3], before[..., :3]).max(axis=2), 99.8))
+    peak = float(np.percentile(np.maximum(after, before).max(axis=2), 99.8))
     if peak <= 0:
         return after, before
     a8, b8 = (
-        (np.clip((x[..., :3] @ np.array([0.25, 0.5, 0.25], np.float32)) / peak, 0, 1) ** (1 / 2.2) * 255).astype(np.uint8)
-        for x in (after, before)
+        grey8(x, peak) for x in (after, before)
     )
     # Averaging both directions puts the flow on the grid between the two looks.
     flow = (1 - weight_after) * dis_flow(b8, a8, quality="medium") - weight_after * dis_flow(a8, b8, quality="medium")

@@ -45,10 +45,10 @@ class IngestConfig(BaseModel):
     mode: Literal["blend", "nearest", "causal"] = Field("blend", description="which looks at a light make its image")
     motion: MotionConfig = MotionConfig()
     demosaic: DemosaicConfig = DemosaicConfig()
-    crosstalk: float | Literal["auto", "off"] = Field(
-        "auto", description="share of a frame's light that leaks into the next; auto: estimated, inverted from 0.5 % up")
-    ambient: Literal["off", "closure"] = Field(
-        "off", description="closure: subtract constant light found from the sum of all lights against the tracking frame")
+    crosstalk: float | Literal["auto"] = Field(
+        "auto", description="share of a frame's light that leaks into the next; auto: estimated, inverted from 0.5 % up; 0: none")
+    ambient: Literal["none", "closure"] = Field(
+        "none", description="closure: subtract constant light found from the sum of all lights against the tracking frame")
     solver: Literal["lstsq", "wls"] = Field("lstsq", description="inversion of mix schedules; wls weighs by noise")
     saturation: float = Field(0.985, gt=0, le=1, description="share of full scale from which a raw value is saturated")
     max_saturated: float = Field(

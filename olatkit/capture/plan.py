@@ -213,7 +213,7 @@ def _with_region(plan: CapturePlan, stream: FrameStream, used: slice, box: tuple
     brightest = np.zeros(plan.shape, np.float32)
     levels = []
     for tick in chosen:
-        grey = frames.frame(tick)[..., :3].mean(axis=2)
+        grey = frames.frame(tick).mean(axis=2)
         frames.forget(tick)
         np.maximum(brightest, grey, out=brightest)
         levels.append(float(np.percentile(grey, 99.5)))
@@ -254,7 +254,8 @@ def _region(
 def _check_saturation(plan: CapturePlan, stream: FrameStream, used: slice, mask: np.ndarray) -> None:
     """Stop if the subject is over-exposed in the coded frames of one cycle."""
     top, left, height, width = plan.calibration.box
-    inside = mask[top : top + height, left : left + width]
+    scale = 1.0 if plan.calibration.size is None else plan.calibration.crop[2] / plan.calibration.size[0]  # type: ignore[index]
+    samples = mask[top : top + height, left : left + width].sum() * scale**2 * (3 if len(stream.shape) == 3 else 1)
     frames = plan.frames(stream)
     start = int(plan.ticks[used.start])
     coded = set(plan.schedule.coded_slots.tolist())
@@ -262,7 +263,8 @@ def _check_saturation(plan: CapturePlan, stream: FrameStream, used: slice, mask:
     ticks = [t for t in range(start, start + plan.schedule.cycle) if (t - plan.phase) % plan.schedule.cycle in coded and t in usable]
     shares = []
     for tick in ticks:
-        shares.append(float((frames.frame(tick)[..., 3] > 0)[inside].mean()))
+        frames.frame(tick)
+        shares.append(frames.saturated[tick] / samples)
         frames.forget(tick)
     share = float(np.mean(shares)) if shares else 0.0
     plan.findings["saturated_share"] = share
@@ -276,9 +278,6 @@ def _check_saturation(plan: CapturePlan, stream: FrameStream, used: slice, mask:
 def _with_crosstalk(plan: CapturePlan, stream: FrameStream, used: slice) -> CapturePlan:
     """Crosstalk as configured, or estimated from up to three cycles in the middle of the take."""
     setting = plan.config.crosstalk
-    if setting == "off":
-        plan.findings["crosstalk"] = 0.0
-        return plan
     if setting != "auto":
         plan.findings["crosstalk"] = float(setting)
         return replace(plan, calibration=replace(plan.calibration, crosstalk=float(setting)))

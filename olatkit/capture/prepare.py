@@ -1,8 +1,8 @@
 """Raw sensor frames to linear RGB: the radiometric chain, run once per frame and kept for a moving window.
 
-Order: bad pixels, saturation mask on raw values, black (or a mean dark frame, which also holds ambient light),
-lens shading, crosstalk, demosaic with the colour matrix folded in. All steps but the mask are linear in light, so
-crosstalk is inverted on the mosaic, a third of the data.
+Order: bad pixels, count of saturated raw values, black (or a mean dark frame, which also holds ambient light), lens
+shading, crosstalk, demosaic with the colour matrix folded in. All steps are linear in light, so crosstalk is
+inverted on the mosaic, a third of the data.
 """
 
 from collections.abc import Callable
@@ -77,6 +77,13 @@ class FrameWindow:
         How they become linear.
     ticks : ndarray, shape (N,), int64
         Tick of every stored frame, ascending.
+
+    Attributes
+    ----------
+    uncorrected : set of int
+        Ticks whose crosstalk could not be inverted, because the frame before is missing.
+    saturated : dict of int to int
+        Saturated raw values in the region, by tick.
     """
 
     def __init__(self, stream: FrameStream, calibration: Calibration, ticks: np.ndarray) -> None:
@@ -86,10 +93,11 @@ class FrameWindow:
         self._index = {int(tick): i for i, tick in enumerate(ticks)}
         self._blocks: dict[int, dict[int, np.ndarray]] = {}
         self.uncorrected: set[int] = set()
+        self.saturated: dict[int, int] = {}
         self._prepare_one = _preparer(calibration)
 
     def frame(self, tick: int) -> np.ndarray:
-        """Linear RGB and saturated share of the region of interest at ``tick``, shape (h, w, 4), float32.
+        """Linear RGB of the region of interest at ``tick``, shape (h, w, 3), float32.
 
         Raises
         ------
@@ -116,7 +124,7 @@ class FrameWindow:
         last_tick = None
         for i, frame in enumerate(raw):
             tick = int(self._ticks[lo + i])
-            linear, saturated = _linearise(frame, self._calibration)
+            linear, self.saturated[tick] = _linearise(frame, self._calibration)
             eps = self._calibration.crosstalk
             if eps:
                 if previous is None or last_tick != tick - 1:
@@ -127,7 +135,7 @@ class FrameWindow:
                     linear = (linear - np.float32(eps) * previous) / np.float32(1 - eps)
                 previous, last_tick = linear, tick
             if tick >= first:
-                prepared[tick] = self._prepare_one(linear, saturated)
+                prepared[tick] = self._prepare_one(linear)
         return prepared
 
 
@@ -144,8 +152,8 @@ def _sensor_region(calibration: Calibration) -> tuple[slice, slice, int, int]:
     return slice(y0, top + height + MARGIN), slice(x0, left + width + MARGIN), top - y0, left - x0
 
 
-def _linearise(frame: np.ndarray, calibration: Calibration) -> tuple[np.ndarray, np.ndarray | None]:
-    """Raw frame to linear values of the wanted region, 1.0 = full scale; and its saturation mask or None."""
+def _linearise(frame: np.ndarray, calibration: Calibration) -> tuple[np.ndarray, int]:
+    """Raw frame to linear values of the wanted region, 1.0 = full scale; and how many are saturated."""
     if calibration.bad is not None:
         from olatkit.capture.calibrate import replace_bad_pixels
 
@@ -153,16 +161,16 @@ def _linearise(frame: np.ndarray, calibration: Calibration) -> tuple[np.ndarray,
     rows, columns, _, _ = _sensor_region(calibration)
     raw = frame[rows, columns]
     span = np.float32(calibration.white - calibration.black)
-    saturated = raw >= calibration.black + calibration.saturation * float(span)
+    saturated = int((raw >= calibration.black + calibration.saturation * float(span)).sum())
     black = calibration.black if calibration.dark is None else calibration.dark[rows, columns]
     linear = (raw.astype(np.float32) - np.asarray(black, np.float32)) / span
     if calibration.flat is not None:
         linear /= calibration.flat[rows, columns]
-    return linear, saturated if saturated.any() else None
+    return linear, saturated
 
 
-def _preparer(calibration: Calibration) -> Callable[[np.ndarray, np.ndarray | None], np.ndarray]:
-    """The function that turns linear values of the wanted region into RGB + saturated share of the box."""
+def _preparer(calibration: Calibration) -> Callable[[np.ndarray], np.ndarray]:
+    """The function that turns linear values of the wanted region into RGB of the box."""
     import cv2
 
     _, _, dy, dx = _sensor_region(calibration)
@@ -174,18 +182,14 @@ def _preparer(calibration: Calibration) -> Callable[[np.ndarray, np.ndarray | No
         if matrix is not None:
             filters = np.ascontiguousarray(np.einsum("oc,pct->pot", matrix, filters), np.float32)
 
-    def prepare(linear: np.ndarray, saturated: np.ndarray | None) -> np.ndarray:
-        out = np.zeros((*linear.shape[:2], 4), np.float32)
+    def prepare(linear: np.ndarray) -> np.ndarray:
+        out = np.empty((*linear.shape[:2], 3), np.float32)
         if filters is not None:
             demosaic_into(np.ascontiguousarray(linear), filters, out)
         else:
-            out[..., :3] = linear if linear.ndim == 3 else linear[..., None]
+            out[:] = linear if linear.ndim == 3 else linear[..., None]
             if matrix is not None:
-                out[..., :3] = out[..., :3] @ matrix.T
-        if saturated is not None:
-            mask = saturated.any(axis=2) if saturated.ndim == 3 else saturated
-            # A saturated sample has spoiled its neighbours through the demosaicing.
-            out[..., 3] = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8))
+                out = out @ matrix.T
         top, left, height, width = calibration.box
         if calibration.size is None:
             return np.ascontiguousarray(out[dy : dy + height, dx : dx + width])
