@@ -38,6 +38,8 @@ class Demultiplexer:
         Linear level of the tracking frames that becomes white in the flow pictures.
     config : IngestConfig
         Settings.
+    ambient_share : float
+        Constant light in every frame, as a share of the fully lit picture; subtracted.
     """
 
     rig: LightRig
@@ -47,6 +49,7 @@ class Demultiplexer:
     span: tuple[int, int]
     grey_peak: float
     config: IngestConfig = field(default_factory=IngestConfig)
+    ambient_share: float = 0.0
 
     def motion(self, frames: FrameWindow, reference: int) -> tuple[Motion, int]:
         """Motion on the grid of the reference, and the tick of the tracking frame it was measured from."""
@@ -116,6 +119,8 @@ def assemble_imageset(
     }
     look = _Looker(d, frames, motion, reference, mask)
     ambient = look.dark_image(usable)
+    if ambient is None and d.ambient_share:
+        ambient = full * np.float32(d.ambient_share / (1 + d.ambient_share / d.schedule.tracking_gain))
     record = ImagesetRecord(
         np.zeros(d.schedule.n_lights, np.uint8), np.full((d.schedule.n_lights, 2), NEVER, np.int32),
         np.zeros(d.schedule.n_lights, np.float32), {},

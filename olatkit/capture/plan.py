@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from olatkit.capture.config import IngestConfig
-from olatkit.capture.demultiplex import Demultiplexer
+from olatkit.capture.demultiplex import Demultiplexer, assemble_imageset
 from olatkit.capture.prepare import Calibration, FrameWindow
 from olatkit.capture.clock import ticks_from_times
 from olatkit.capture.flicker import find_bad_frames
@@ -46,6 +46,7 @@ class CapturePlan:
     skipped: np.ndarray
     grey_peak: float
     shape: tuple[int, int]
+    ambient_share: float = 0.0
     findings: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -53,7 +54,8 @@ class CapturePlan:
         """The kernel set up for this take."""
         usable = frozenset(int(t) for t in self.ticks[self.good])
         span = int(self.ticks[0]), int(self.ticks[-1])
-        return Demultiplexer(self.rig, self.schedule, self.phase, usable, span, self.grey_peak, self.config)
+        return Demultiplexer(self.rig, self.schedule, self.phase, usable, span, self.grey_peak, self.config,
+                             self.ambient_share)
 
     def frames(self, stream: FrameStream) -> FrameWindow:
         """A window on the prepared frames of ``stream``."""
@@ -129,6 +131,7 @@ def plan_capture(
     plan = _with_region(plan, stream, used, box)
     plan = _with_crosstalk(plan, stream, used)
     plan = _with_references(plan, stream, used)
+    plan = _with_ambient(plan, stream)
     plan.findings.update(
         phase=estimate.phase, phase_score=estimate.score, phase_runner_up=estimate.runner_up,
         comb_contrast=estimate.comb_contrast, phase_scores=[round(float(s), 4) for s in estimate.scores],
@@ -285,20 +288,20 @@ def _with_crosstalk(plan: CapturePlan, stream: FrameStream, used: slice) -> Capt
 
     cycle = plan.schedule.cycle
     middle = (used.start + used.stop) // 2
-    lo = max(used.start, middle - 3 * cycle // 2)
-    hi = min(used.stop, lo + 3 * cycle)
-    ticks = plan.ticks[lo:hi]
+    lo = max(used.start, middle - cycle)
+    ticks = plan.ticks[lo : min(used.stop, lo + 2 * cycle)]
     frames = plan.frames(stream)
-    mosaics = []
-    for tick in ticks:
-        mosaics.append(_blocks(frames.frame(int(tick))))
-        frames.forget(int(tick))
-    grey = np.array(mosaics)
-    tracking = np.isin((ticks - plan.phase) % cycle, plan.schedule.tracking_slots)
-    mask = foreground_mask(grey[tracking].mean(axis=0)) if tracking.any() else np.ones(grey.shape[1:], bool)
-    estimate = estimate_crosstalk(grey, ticks, plan.schedule, plan.rig, plan.phase, mask)
-    plan.findings["crosstalk_estimate"] = None if estimate is None else [float(estimate.eps), float(estimate.stderr)]
-    if estimate is None or estimate.eps < max(MIN_CROSSTALK, 3 * estimate.stderr):
+    grey = []
+    for tick in ticks.tolist():
+        grey.append(_reduced(frames.frame(tick).mean(axis=2)))
+        frames.forget(tick)
+    stack = np.array(grey)
+    slots = (ticks - plan.phase) % cycle
+    mask = foreground_mask(stack.max(axis=0))
+    estimate = estimate_crosstalk(stack, slots, plan.rig, plan.schedule, mask, saturation=plan.config.saturation)
+    plan.findings["crosstalk_estimate"] = [estimate.eps, estimate.stderr]
+    plan.findings["crosstalk_reason"] = estimate.reason
+    if not estimate.eps > max(MIN_CROSSTALK, 3 * estimate.stderr):  # also true for no number
         plan.findings["crosstalk"] = 0.0
         return plan
     plan.findings["crosstalk"] = float(estimate.eps)
@@ -306,11 +309,36 @@ def _with_crosstalk(plan: CapturePlan, stream: FrameStream, used: slice) -> Capt
     return replace(plan, calibration=replace(plan.calibration, crosstalk=float(estimate.eps)))
 
 
-def _blocks(frame: np.ndarray, size: int = 8) -> np.ndarray:
-    """Mean over RGB and blocks of ``size`` pixels of a prepared frame, shape (h // size, w // size)."""
-    height, width = (v // size * size for v in frame.shape[:2])
-    grey = frame[:height, :width, :3].mean(axis=2)
-    return grey.reshape(height // size, size, width // size, size).mean(axis=(1, 3))
+def _reduced(grey: np.ndarray, limit: int = 512) -> np.ndarray:
+    """A picture reduced by a whole factor until no side is longer than ``limit``: estimates need no more."""
+    import cv2
+
+    factor = -(-max(grey.shape) // limit)
+    return grey if factor == 1 else cv2.resize(grey, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA)
+
+
+def _with_ambient(plan: CapturePlan, stream: FrameStream) -> CapturePlan:
+    """Share of constant light from the closure of the middle imageset: Σ O_l should equal T / g_T.
+
+    Constant light A in every frame adds L A to the sum and A / g_T to the fully lit picture. It is taken to be a
+    fixed share α of the fully lit picture S, so (1 + L α) / (1 + α / g_T) is the measured ratio of both.
+    """
+    if plan.config.ambient == "none":
+        return plan
+    gain, lights = plan.schedule.tracking_gain, int(plan.rig.enabled.sum())  # type: ignore[union-attr]
+    middle = int(plan.references[len(plan.references) // 2])
+    _, record = assemble_imageset(plan.demultiplexer, plan.frames(stream), middle, lambda _light, _rgb: None)
+    ratio = 1 + record.stats["closure"]
+    if abs(lights - ratio / gain) < 0.2 * lights:
+        raise ConfigError(
+            f"ambient: closure cannot tell ambient light apart when 1/g_T = {1 / gain:.0f} is near the {lights} lights; "
+            "record with the lights off and pass --dark"
+        )
+    share = (ratio - 1) / (lights - ratio / gain)
+    plan.findings["ambient_share"] = share
+    if abs(share) * lights > 0.02:
+        log.warning("ambient light is %.2f %% of the mean light; it is subtracted", 100 * share * lights)
+    return replace(plan, ambient_share=share)
 
 
 def _with_references(plan: CapturePlan, stream: FrameStream, used: slice) -> CapturePlan:

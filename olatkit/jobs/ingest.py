@@ -195,7 +195,8 @@ def _store_plan(parts: Path, plan: CapturePlan, header: TakeHeader, source: Path
     document = {
         "source": str(source.resolve()), "bytes": source.stat().st_size if source.is_file() else 0, "transfer": transfer,
         "rig": rig_to_document(plan.rig), "schedule": schedule_to_document(plan.schedule), "phase": plan.phase,
-        "config": plan.config.model_dump(), "grey_peak": plan.grey_peak, "shape": list(plan.shape),
+        "config": plan.config.model_dump(), "grey_peak": plan.grey_peak,
+        "ambient_share": plan.ambient_share, "shape": list(plan.shape),
         "calibration": {
             "black": plan.calibration.black, "white": plan.calibration.white, "bayer": plan.calibration.bayer,
             "box": list(plan.calibration.box), "crop": list(plan.calibration.crop or ()),
@@ -245,7 +246,7 @@ def _load_plan(parts: str, _digest: str) -> tuple[CapturePlan, dict[str, Any]]:
     plan = CapturePlan(
         rig_from_document(document["rig"]), schedule_from_document(document["schedule"]), config, calibration,
         document["phase"], data["ticks"], data["good"], data["references"], data["skipped"], document["grey_peak"],
-        tuple(document["shape"]),
+        tuple(document["shape"]), document["ambient_share"],
     )
     return plan, document
 
