@@ -6,26 +6,29 @@ import click
 
 from olatkit.cli.options import overwrite_option, parse_size, progress_bar, workers_option
 
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_AMOUNT, _COUNT = click.FloatRange(min=0), click.IntRange(min=0)
+
 
 @click.command(name="simulate")
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--size", default="256", show_default=True, callback=parse_size, metavar="PX", help="Picture size, e.g. 256 or 320x256.")
-@click.option("--seconds", default=0.48, show_default=True, type=click.FloatRange(min=0, min_open=True), help="Length of the take.")
-@click.option("--subject-seed", default=1, show_default=True, type=click.IntRange(min=0), help="Who is filmed, and how they move.")
-@click.option("--seed", default=1, show_default=True, type=click.IntRange(min=0), help="Noise, bad pixels, lost frames, random phase.")
-@click.option("--speed-px", default=60.0, show_default=True, type=click.FloatRange(min=0), help="Peak image speed of the head [px/s].")
-@click.option("--expression", default=1.0, show_default=True, type=click.FloatRange(min=0), help="Strength of expression; 0 for none.")
-@click.option("--rig", "rig_path", type=click.Path(dir_okay=False, path_type=Path), help="Lights.  [default: 114 on a sphere]")
-@click.option("--schedule", "schedule_path", type=click.Path(dir_okay=False, path_type=Path), help="Cycle.  [default: 120 frames]")
-@click.option("--phase", default="random", show_default=True, metavar="N", help="Frame that holds slot 0 of the cycle, or random.")
+@click.option("--size", default="256", show_default=True, callback=parse_size, metavar="PX", help="256 or 320x256.")
+@click.option("--seconds", default=0.48, show_default=True, type=_AMOUNT, help="Length of the take.")
+@click.option("--subject-seed", default=1, show_default=True, type=_COUNT, help="Who is filmed, and the motion.")
+@click.option("--seed", default=1, show_default=True, type=_COUNT, help="Noise, lost frames, random phase.")
+@click.option("--speed-px", default=60.0, show_default=True, type=_AMOUNT, help="Peak image speed of the head [px/s].")
+@click.option("--expression", default=1.0, show_default=True, type=_AMOUNT, help="Strength of expression; 0 for none.")
+@click.option("--rig", "rig_path", type=_FILE, help="Lights.  [default: 114 on a sphere]")
+@click.option("--schedule", "schedule_path", type=_FILE, help="Lighting cycle.  [default: 120 frames]")
+@click.option("--phase", default="random", show_default=True, metavar="N", help="Frame that holds slot 0, or random.")
 @click.option("--crosstalk", default=0.0, show_default=True, help="Share of each light that leaks into the next frame.")
 @click.option("--ambient", default=0.0, show_default=True, help="Room light relative to single-light frames.")
 @click.option("--flicker", default=0.0, show_default=True, help="Relative ripple of the lights at 100 Hz.")
 @click.option("--drop", default=0.0, show_default=True, help="Share of frames that the camera loses.")
 @click.option("--bad-pixels", default=0.0, show_default=True, help="Share of stuck pixels.")
 @click.option("--bits", default=12, show_default=True, type=click.IntRange(8, 16), help="Bit depth of the camera.")
-@click.option("--read-noise", default=20.0, show_default=True, help="Read noise [electrons] of a full well of 20,000.")
-@click.option("--truth", default="3", show_default=True, metavar="N", help="Reference instants with ground truth, or all.")
+@click.option("--read-noise", default=20.0, show_default=True, type=_AMOUNT, help="Electrons; a full well has 20,000.")
+@click.option("--truth", default="3", show_default=True, metavar="N", help="Instants with ground truth, or all.")
 @workers_option
 @overwrite_option
 def command(
@@ -59,12 +62,16 @@ def command(
         start = int(np.random.default_rng([seed, 7]).integers(schedule.cycle))
     ticks = round(seconds * schedule.frame_rate_hz)
     black, white = 64 * 2**bits // 4096, 2**bits - 1
-    sensor = Sensor(bits=bits, black_level=black, white_level=white, read_noise_e=read_noise, bad_pixels=bad_pixels, seed=seed)
+    sensor = Sensor(
+        bits=bits, black_level=black, white_level=white, read_noise_e=read_noise, bad_pixels=bad_pixels, seed=seed
+    )
     troubles = Disturbances(crosstalk=crosstalk, ambient=ambient, drop=drop, flicker=flicker, seed=seed)
     with progress_bar("simulate") as progress:
         subject = Subject(subject_seed, size, speed_px=speed_px, expression=expression)
         stage = Stage(subject, rig, schedule, sensor=sensor, phase=start, disturbances=troubles)
-        paths = simulate(stage, out, ticks=ticks, truth=instants, workers=workers, overwrite=overwrite, progress=progress)
+        paths = simulate(
+            stage, out, ticks=ticks, truth=instants, workers=workers, overwrite=overwrite, progress=progress
+        )
     for path in paths:
         click.echo(path)
 

@@ -25,8 +25,12 @@ class TruthWriter:
 
         def make(name: str, shape: tuple[int, ...], dtype: str) -> None:
             # One picture per chunk; the shuffle filter makes the slowly varying high bytes compress well.
-            chunks = tuple(1 for _ in shape[: -2 if len(shape) == 3 else -3]) + shape[-2 if len(shape) == 3 else -3 :]
-            file.create_dataset(name, shape, dtype, chunks=chunks, compression="gzip", compression_opts=4, shuffle=True, track_times=False)
+            picture = 2 if len(shape) == 3 else 3
+            chunks = (1,) * (len(shape) - picture) + shape[-picture:]
+            file.create_dataset(
+                name, shape, dtype, chunks=chunks, compression="gzip", compression_opts=4, shuffle=True,
+                track_times=False,
+            )
 
         make("olat", (count, lights, height, width, 3), "u2")
         make("full", (count, height, width, 3), "u2")
@@ -42,7 +46,8 @@ class TruthWriter:
             file[name].attrs.update(units)
 
     def write_instant(
-        self, index: int, *, olat: np.ndarray, full: np.ndarray, alpha: np.ndarray, normal: np.ndarray, label: np.ndarray
+        self, index: int, *, olat: np.ndarray, full: np.ndarray, alpha: np.ndarray, normal: np.ndarray,
+        label: np.ndarray,
     ) -> None:
         """Store one instant; ``olat`` (L, H, W, 3) and ``full`` are relative to full scale, ``alpha`` is 0 to 1."""
         self._file["olat"][index] = self._encode(olat)
@@ -51,7 +56,9 @@ class TruthWriter:
         self._file["normal"][index] = normal
         self._file["label"][index] = label
 
-    def write_flow(self, index: int, *, forward: np.ndarray, backward: np.ndarray, hidden_fw: np.ndarray, hidden_bw: np.ndarray) -> None:
+    def write_flow(
+        self, index: int, *, forward: np.ndarray, backward: np.ndarray, hidden_fw: np.ndarray, hidden_bw: np.ndarray
+    ) -> None:
         """Store flows [px] between instants ``index`` and ``index + 1``: fw on the first grid, bw on the second."""
         self._file["flow_fw"][index] = forward
         self._file["flow_bw"][index] = backward

@@ -119,7 +119,8 @@ def _in_order(
 
 
 def _write_truth(
-    path: Path, stage: Stage, kept: np.ndarray, references: np.ndarray, pool: ThreadPoolExecutor, steps: _Steps, overwrite: bool
+    path: Path, stage: Stage, kept: np.ndarray, references: np.ndarray, pool: ThreadPoolExecutor, steps: _Steps,
+    overwrite: bool,
 ) -> None:
     """Ground truth at ``references`` and the flows between successive ones."""
     sensor, schedule = stage.sensor, stage.schedule
@@ -132,8 +133,9 @@ def _write_truth(
         "bad_pixels": sensor.bad_pixel_map(stage.subject.size),
     }
     attributes = {
-        "codes_per_unit": 1.0, "full_scale_codes": sensor.full_scale_codes, "phase": stage.phase, "cycle": schedule.cycle,
-        "stride": schedule.stride, "fps": schedule.frame_rate_hz, "eps": stage.disturbances.crosstalk,
+        "codes_per_unit": 1.0, "full_scale_codes": sensor.full_scale_codes, "phase": stage.phase,
+        "cycle": schedule.cycle, "stride": schedule.stride, "fps": schedule.frame_rate_hz,
+        "eps": stage.disturbances.crosstalk,
         "dropped_ticks": np.setdiff1d(np.arange(kept[-1] + 1), kept), "black_level": sensor.black_level,
         "white_level": sensor.white_level, "full_well_e": sensor.full_well_e, "read_noise_e": sensor.read_noise_e,
         "noise_seed": sensor.seed, "subject_seed": stage.subject.seed, "radiance_to_full_scale": stage.exposure,
@@ -161,11 +163,14 @@ def _write_instant(writer: TruthWriter, index: int, stage: Stage, tick: int, poo
     gain = stage.schedule.tracking_gain if len(stage.schedule.tracking_slots) else 1.0
     full = np.einsum("lhwc,lc->hwc", olat, (gain * stage.lamp).astype(np.float32))
     writer.write_instant(
-        index, olat=olat, full=full, alpha=subject.alpha(time_s), normal=subject.normals(time_s), label=subject.labels(time_s)
+        index, olat=olat, full=full, alpha=subject.alpha(time_s), normal=subject.normals(time_s),
+        label=subject.labels(time_s),
     )
 
 
-def _write_flows(writer: TruthWriter, index: int, stage: Stage, first: int, second: int, pool: ThreadPoolExecutor) -> None:
+def _write_flows(
+    writer: TruthWriter, index: int, stage: Stage, first: int, second: int, pool: ThreadPoolExecutor
+) -> None:
     """Flows both ways between two instants."""
     a, b = stage.time_s(first), stage.time_s(second)
     (forward, hidden_fw), (backward, hidden_bw) = pool.map(stage.subject.flow, (a, b), (b, a))

@@ -6,17 +6,26 @@ from olatkit.simulate.identity import Identity
 
 # Lower edge of the hair [m] by azimuth [degrees from the face], for cropped and for falling hair.
 _AZIMUTH = [0, 14, 28, 40, 52, 62, 70, 77, 84, 90, 98, 106, 118, 140, 180]
-_CROPPED = [0.0835, 0.082, 0.076, 0.074, 0.068, 0.050, 0.030, 0.004, -0.006, 0.018, 0.020, -0.022, -0.050, -0.062, -0.066]
-_BOB = [0.0835, 0.082, 0.076, 0.070, 0.056, 0.024, -0.045, -0.085, -0.094, -0.096, -0.096, -0.096, -0.096, -0.096, -0.096]
-_LONG = [0.0835, 0.082, 0.076, 0.070, 0.058, 0.026, -0.060, -0.150, -0.165, -0.170, -0.170, -0.170, -0.170, -0.170, -0.170]
+_EDGES = {
+    "cropped": [93, 92, 88, 82, 70, 52, 32, 4, -6, 18, 20, -22, -50, -62, -66],
+    "bob": [66, 66, 65, 62, 50, 16, -50, -88, -94, -96, -96, -96, -96, -96, -96],
+    "long": [101, 92, 78, 60, 34, 0, -80, -150, -165, -170, -170, -170, -170, -170, -170],
+}  # millimetres
 # Height above the scalp [m] at the sides and on the top.
-_THICKNESS = {"buzz": (0.0022, 0.0030), "short": (0.0060, 0.0150), "swept": (0.0065, 0.0210), "bob": (0.0120, 0.0150),
-              "long": (0.0100, 0.0140)}
+_THICKNESS = {
+    "buzz": (0.0022, 0.0030), "short": (0.0060, 0.0150), "swept": (0.0065, 0.0210), "bob": (0.0120, 0.0150),
+    "long": (0.0100, 0.0140),
+}
+# Falling hair hangs on an ellipsoid: half axes and middle [m].
+_CURTAINS = {
+    "bob": ((0.101, 0.150, 0.098), (0.0, -0.020, -0.022)),
+    "long": ((0.103, 0.215, 0.096), (0.0, -0.055, -0.026)),
+}
 
 
 def hair_edge(identity: Identity, points: np.ndarray) -> np.ndarray:
     """Height of ``points`` (..., 3) over the hair's lower edge at their azimuth [m]; negative is bare skin."""
-    table = {"bob": _BOB, "long": _LONG}.get(identity.hair_style, _CROPPED)
+    table = np.array(_EDGES.get(identity.hair_style, _EDGES["cropped"])) / 1000
     azimuth = np.degrees(np.arctan2(points[..., 0], points[..., 2]))
     return points[..., 1] - np.interp(np.abs(azimuth), _AZIMUTH, table)
 
@@ -42,9 +51,8 @@ def hair_grid(identity: Identity, head: np.ndarray) -> np.ndarray:
     thickness = np.maximum(thickness * edge * (2 - edge), 0.0006)
     grown = radius[..., 0] + thickness
     if identity.hair_style in ("bob", "long"):
-        half = np.array([0.093 * identity.width, 0.150, 0.098]) if identity.hair_style == "bob" else np.array([0.098, 0.215, 0.096])
-        middle = np.array([0.0, -0.020, -0.022]) if identity.hair_style == "bob" else np.array([0.0, -0.055, -0.026])
-        curtain = _ray_ellipsoid(direction, middle, half)
+        half, middle = _CURTAINS[identity.hair_style]
+        curtain = _ray_ellipsoid(direction, np.array(middle), np.array(half) * [identity.width, 1, 1])
         curtain = curtain * (1 + 0.012 * np.sin(11 * azimuth) + 0.008 * np.sin(23 * azimuth + 1))
         soft = np.clip((0.35 - direction[..., 1]) / 0.35, 0, 1)
         grown = np.where(curtain > grown, grown + (curtain - grown) * soft, grown)

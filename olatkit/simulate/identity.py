@@ -13,7 +13,9 @@ _HAIR = np.array([
     [0.010, 0.008, 0.007], [0.030, 0.018, 0.012], [0.070, 0.038, 0.020],
     [0.120, 0.045, 0.018], [0.300, 0.190, 0.085], [0.260, 0.250, 0.240],
 ])
-_IRIS = np.array([[0.060, 0.028, 0.012], [0.10, 0.055, 0.02], [0.055, 0.085, 0.04], [0.05, 0.11, 0.19], [0.10, 0.12, 0.13]])
+_IRIS = np.array([
+    [0.060, 0.028, 0.012], [0.10, 0.055, 0.02], [0.055, 0.085, 0.04], [0.05, 0.11, 0.19], [0.10, 0.12, 0.13],
+])
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def make_identity(seed: int) -> Identity:
     def factor(spread: float) -> float:
         return float(1 + spread * np.clip(rng.standard_normal(), -2, 2))
 
-    tone = rng.uniform()
+    tone = rng.uniform() ** 1.2
     light, dark = (_SKIN_LIGHT, _SKIN_MIDDLE) if tone < 0.6 else (_SKIN_MIDDLE, _SKIN_DARK)
     part = tone / 0.6 if tone < 0.6 else (tone - 0.6) / 0.4
     skin = np.exp((1 - part) * np.log(light) + part * np.log(dark)) * (1 + 0.05 * rng.standard_normal(3))
@@ -89,7 +91,7 @@ def make_identity(seed: int) -> Identity:
         lip=factor(0.15), skin=_triple(skin), lips=_triple(lips), hair=_triple(hair), iris=_triple(iris),
         cloth=_triple(cloth), hair_style=style, brow_weight=factor(0.18) * (1.1 if bearded else 0.9),
         freckles=float(max(0.0, rng.uniform(-0.6, 1.0)) if tone < 0.4 else 0.0),
-        stubble=float(rng.uniform(0.3, 1.0)) if bearded else 0.0, roughness=float(rng.uniform(0.33, 0.48)),
+        stubble=float(rng.uniform(0.3, 1.0)) if bearded else 0.0, roughness=float(rng.uniform(0.42, 0.56)),
         texture_seed=int(rng.integers(2**31)),
     )
 

@@ -82,7 +82,8 @@ def build_model(identity: Identity, *, height: int, supersample: int = 2) -> Mod
         grown = texture.eye_texture(identity, shape.eye_grid(identity, side, 128, 256), side)
         parts.append(_Part(ball, rigid_weights(ball.reshape(-1, 3), ball=1.0), grown))
         ear = shape.ear_grid(identity, side, int(36 * detail), int(40 * detail))
-        parts.append(_Part(ear, rigid_weights(ear.reshape(-1, 3)), texture.ear_texture(identity, _upsample(ear, (128, 256)), side)))
+        flesh = texture.ear_texture(identity, _upsample(ear, (128, 256)), side)
+        parts.append(_Part(ear, rigid_weights(ear.reshape(-1, 3)), flesh))
     trunk = shape.trunk_grid(identity, int(70 * detail), int(110 * detail))
     follow = smoothstep(-0.165, -0.075, trunk[..., 1].ravel())
     parts.append(_Part(trunk, rigid_weights(trunk.reshape(-1, 3), follow),
@@ -98,7 +99,8 @@ def _upsample(grid: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Grid points (rows, columns, 3) at ``size`` texels, corners on corners."""
     v = np.linspace(0, grid.shape[0] - 1, size[0], dtype=np.float32)
     u = np.linspace(0, grid.shape[1] - 1, size[1], dtype=np.float32)
-    return cv2.remap(grid.astype(np.float32), *np.meshgrid(u, v), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(float)
+    fine = cv2.remap(grid.astype(np.float32), *np.meshgrid(u, v), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return fine.astype(float)
 
 
 def _assemble(parts: list[_Part], f: Features, shrink: float) -> Model:
@@ -130,10 +132,11 @@ def _assemble(parts: list[_Part], f: Features, shrink: float) -> Model:
     weights = Weights(**{
         k.name: np.concatenate([getattr(p.weights, k.name) for p in parts]).astype(np.float32) for k in fields(Weights)
     })
+    points = np.concatenate([p.grid.reshape(-1, 3) for p in parts])
     return Model(
-        np.concatenate([p.grid.reshape(-1, 3) for p in parts]), np.concatenate(faces).astype(np.int32),
-        np.concatenate(cutout), np.concatenate(uv).astype(np.float32), np.concatenate(weld).astype(np.int32), weights, f,
-        _stack(surfaces, width), _stack(labels, width), _stack(cuts, width),
+        points, np.concatenate(faces).astype(np.int32), np.concatenate(cutout), np.concatenate(uv).astype(np.float32),
+        np.concatenate(weld).astype(np.int32), weights, f, _stack(surfaces, width), _stack(labels, width),
+        _stack(cuts, width),
     )
 
 

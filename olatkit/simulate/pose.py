@@ -1,7 +1,7 @@
 """Motion: head pose and expression over time, and how they move the points of the rest shape."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
@@ -105,13 +105,14 @@ class Weights:
     """How each point follows the pose: all arrays (V,) or (V, 3), float32.
 
     ``head`` 1 moves with the head and 0 stays with the shoulders; ``jaw`` opens with the jaw; ``lid`` is the angle
-    [rad] by which a point turns about its eye when the eye closes; ``eye`` is -1, 0 or +1 for points of an eyeball
-    or lid; ``ball`` is 1 on an eyeball; ``smile``, ``brow``, ``rest`` are offsets [m].
+    [rad] by which a point turns about its eye when the eye closes and ``draw`` the relative change of its distance from
+    the eye's axis; ``ball`` is 1 on an eyeball; ``smile``, ``brow``, ``rest`` are offsets [m].
     """
 
     head: np.ndarray
     jaw: np.ndarray
     lid: np.ndarray
+    draw: np.ndarray
     ball: np.ndarray
     smile: np.ndarray
     brow: np.ndarray
@@ -128,20 +129,21 @@ def head_weights(points: np.ndarray, f: Features) -> Weights:
     width = half + 0.040 * outside
     jaw = smoothstep(-1.0, 1.0, (line - 0.016 * outside - y) / width) * smoothstep(-0.025, 0.020, z)
     # The rest shape leaves a slit between the lips for the cut-out; bring its edges together.
-    gap = np.maximum(mouth_gap(x, f), 0) + 0.0001
-    close = np.clip((y - line) / gap, -1, 1) * gap * np.exp(-((np.maximum(np.abs(y - line) - gap, 0) / 0.006) ** 2)) * front
+    gap = np.maximum(mouth_gap(x, f), 0)
+    fade = np.exp(-((np.maximum(np.abs(y - line) - gap, 0) / 0.006) ** 2)) * front
+    close = np.clip((y - line) / np.maximum(gap, 1e-6), -1, 1) * gap * fade
     rest = np.stack([np.zeros_like(close), -close, np.zeros_like(close)], 1)
     corner = np.exp(-(((np.abs(x) - 1.05 * f.mouth_half_width) / 0.013) ** 2) - ((y - MOUTH_Y) / 0.014) ** 2) * front
     cheek = np.exp(-(((np.abs(x) - 0.040) / 0.016) ** 2) - ((y + 0.026) / 0.016) ** 2) * front
-    sign = np.sign(x)
-    smile = np.stack([sign * (0.0060 * corner + 0.001 * cheek), 0.0058 * corner + 0.003 * cheek, -0.0035 * corner + 0.0028 * cheek], 1)
+    aside, lift = 0.0060 * corner + 0.0010 * cheek, 0.0058 * corner + 0.0030 * cheek
+    smile = np.stack([np.sign(x) * aside, lift, 0.0028 * cheek - 0.0035 * corner], 1)
     raised = np.exp(-(((np.abs(x) - 0.028) / 0.022) ** 2) - ((y - 0.042) / 0.016) ** 2) * front
     brow = np.stack([0 * raised, 0.0065 * raised, 0 * raised], 1)
-    return Weights(np.ones_like(x), jaw, _lid_angle(points, f), np.zeros_like(x), smile, brow, rest)
+    return Weights(np.ones_like(x), jaw, *_lid_motion(points, f), np.zeros_like(x), smile, brow, rest)
 
 
-def _lid_angle(points: np.ndarray, f: Features) -> np.ndarray:
-    """Angle about the eye's horizontal axis by which the upper lid comes down to the lower one."""
+def _lid_motion(points: np.ndarray, f: Features) -> tuple[np.ndarray, np.ndarray]:
+    """Angle about the eye's horizontal axis by which the upper lid comes down to the lower one, and the draw inward."""
     x, y, z = points.T
     low, high = f.lid_heights(x)
     reach = np.maximum(z - EYE_Z, 0.004)
@@ -152,16 +154,24 @@ def _lid_angle(points: np.ndarray, f: Features) -> np.ndarray:
     here = np.arctan2(y - EYE_Y, reach)
     low_angle, high_angle = elevation(low), elevation(high)
     travel = np.maximum(high_angle - low_angle, 0)
-    part = np.where(here > high_angle, smoothstep(0.75, 0.0, here - high_angle), np.clip((here - low_angle) / np.maximum(travel, 1e-3), 0, 1))
-    return np.where((z > 0.03) & (np.abs(np.abs(x) - f.eye_x) < 1.3 * f.eye_half_width), travel * part, 0.0)
+    # The skin above the rim stretches; the brow stays.
+    above = smoothstep(0.40, 0.0, here - high_angle)
+    part = np.where(here > high_angle, above, np.clip((here - low_angle) / np.maximum(travel, 1e-3), 0, 1))
+    beside = np.abs(np.abs(x) - f.eye_x) < 1.3 * f.eye_half_width
+    part = np.where((z > 0.03) & beside, part, 0.0)
+    # Skin from under the brow stands off the eyeball; closing lays it on.
+    distance = np.hypot(y - EYE_Y, z - EYE_Z)
+    resting = np.sqrt(np.maximum((EYE_RADIUS + 0.0010) ** 2 - (np.abs(x) - f.eye_x) ** 2, 1e-5))
+    draw = part * np.minimum(resting / np.maximum(distance, 1e-4) - 1, 0) * (travel > 0)
+    return travel * part, draw
 
 
-def rigid_weights(points: np.ndarray, head: float | np.ndarray = 1.0, *, jaw: np.ndarray | None = None, ball: float = 0.0) -> Weights:
+def rigid_weights(
+    points: np.ndarray, head: float | np.ndarray = 1.0, *, jaw: float | np.ndarray = 0.0, ball: float = 0.0
+) -> Weights:
     """Weights of a part without expression of its own."""
-    n, zero = len(points), np.zeros((len(points), 3))
-    return Weights(
-        np.broadcast_to(head, n) * np.ones(n), np.zeros(n) if jaw is None else jaw, np.zeros(n), np.full(n, ball), zero, zero, zero
-    )
+    n, none = len(points), np.zeros((len(points), 3))
+    return Weights(np.full(n, head), np.full(n, jaw), np.zeros(n), np.zeros(n), np.full(n, ball), none, none, none)
 
 
 def move_points(points: np.ndarray, weights: Weights, f: Features, pose: Pose) -> np.ndarray:
@@ -169,11 +179,14 @@ def move_points(points: np.ndarray, weights: Weights, f: Features, pose: Pose) -
     gaze = rotation_matrix(pose.gaze_yaw, pose.gaze_pitch, 0.0)
     expression = np.array([pose.smile, pose.brow, pose.blink, np.radians(15.0) * pose.jaw])
     rigid = pose.matrix
-    return _move(points, *(getattr(weights, k.name) for k in fields(weights)), f.eye_x, expression, gaze, rigid)
+    w = weights
+    return _move(
+        points, w.head, w.jaw, w.lid, w.draw, w.ball, w.smile, w.brow, w.rest, f.eye_x, expression, gaze, rigid
+    )
 
 
 @njit(nogil=True, cache=True)
-def _move(points, head, jaw, lid, ball, smile, brow, rest, eye_x, expression, gaze, rigid):
+def _move(points, head, jaw, lid, draw, ball, smile, brow, rest, eye_x, expression, gaze, rigid):
     """Expression in rest pose, then the head's rotation, of which points of the neck take a share."""
     out = np.empty(points.shape, np.float32)
     for n in range(len(points)):
@@ -182,7 +195,8 @@ def _move(points, head, jaw, lid, ball, smile, brow, rest, eye_x, expression, ga
         z = points[n, 2] + rest[n, 2] + expression[0] * smile[n, 2] + expression[1] * brow[n, 2]
         if lid[n] != 0:
             angle = expression[2] * lid[n]
-            c, s = math.cos(angle), math.sin(angle)
+            near = 1 + expression[2] * draw[n]
+            c, s = near * math.cos(angle), near * math.sin(angle)
             dy, dz = y - EYE_Y, z - EYE_Z
             y, z = EYE_Y + c * dy - s * dz, EYE_Z + s * dy + c * dz
         if ball[n] != 0:

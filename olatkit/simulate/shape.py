@@ -14,7 +14,7 @@ from scipy.interpolate import PchipInterpolator
 from olatkit.simulate.identity import Identity
 
 # Landmarks of the average head [m].
-EYE_Y, EYE_Z, EYE_RADIUS = 0.014, 0.0650, 0.0135
+EYE_Y, EYE_Z, EYE_RADIUS = 0.014, 0.0630, 0.0142
 BROW_Y, MOUTH_Y = 0.036, -0.0590
 JAW_HINGE = (0.0, -0.012, -0.004)
 
@@ -30,21 +30,23 @@ class Features:
 
     def mouth_line(self, x: np.ndarray) -> np.ndarray:
         """Height of the line between the lips."""
-        return MOUTH_Y + 0.0018 * np.cos(np.pi * x / self.mouth_half_width) * (np.abs(x) < self.mouth_half_width) - 0.0006
+        across = np.clip(np.abs(x) / self.mouth_half_width, 0, 1)
+        return MOUTH_Y - 0.0008 + 0.0012 * across**2
 
     def lid_heights(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Heights of the lower and upper lid over the eye's centre at |x|; equal beyond the corners."""
         across = (np.abs(x) - self.eye_x) / self.eye_half_width
         inside = np.clip(1 - across**2, 0, None)
         tilt = 0.0010 * np.clip(across, -1.3, 1.3)
-        size = self.eye_half_width / 0.0125
-        return tilt - 0.0042 * size * inside**0.8, tilt + 0.0060 * size * inside ** (0.62 + 0.1 * np.clip(across, -1, 1))
+        size = self.eye_half_width / 0.0140
+        bend = 0.62 + 0.1 * np.clip(across, -1, 1)
+        return tilt - 0.0050 * size * inside**0.8, tilt + 0.0070 * size * inside**bend
 
 
 def head_features(identity: Identity) -> Features:
     """Landmarks of a person."""
     return Features(
-        eye_x=0.0318 * identity.eye_spacing, eye_half_width=0.0125 * identity.eye_size,
+        eye_x=0.0318 * identity.eye_spacing, eye_half_width=0.0140 * identity.eye_size,
         mouth_half_width=0.0245 * identity.mouth_width, lip=identity.lip,
     )
 
@@ -97,25 +99,26 @@ def head_distance(x, y, z, numbers):
     x = abs(x)
     d = _ellipsoid(x, y, z, 0.0, 0.037, -0.010, 0.0745 * width, 0.087, 0.098)
     d = _join(d, _ellipsoid(x, y, z, 0.0, 0.040, 0.040, 0.058 * width, 0.055, 0.048), 0.03)  # forehead
-    d = _join(d, _ellipsoid(x, y, z, 0.0, -0.030, 0.022, 0.056 * width, 0.078, 0.061), 0.03)  # face
-    d = _join(d, _capsule(x, y, z, 0.050 * jaw, -0.055, 0.002, 0.014, 0.016 * jaw, -0.096, 0.060, 0.011), 0.025)
-    d = _join(d, _ellipsoid(x, y, z, 0.0, -0.097, 0.0665, 0.018 * jaw, 0.0150 * chin, 0.0145 * chin), 0.022)
-    d = _join(d, _ellipsoid(x, y, z, 0.046 * width, -0.012, 0.052, 0.019, 0.014 * cheek, 0.022 * cheek), 0.022)
-    d = _join(d, _ellipsoid(x, y, z, 0.030, -0.040, 0.060, 0.018, 0.020, 0.018), 0.02)  # fullness below the cheek
+    d = _join(d, _ellipsoid(x, y, z, 0.0, -0.030, 0.022, 0.058 * width, 0.075, 0.061), 0.03)  # face
+    d = _join(d, _capsule(x, y, z, 0.046 * jaw, -0.050, 0.004, 0.015, 0.015 * jaw, -0.092, 0.060, 0.011), 0.035)
+    d = _join(d, _ellipsoid(x, y, z, 0.0, -0.0935, 0.0655, 0.018 * jaw, 0.0150 * chin, 0.0145 * chin), 0.022)
+    d = _join(d, _ellipsoid(x, y, z, 0.045 * width, -0.012, 0.052, 0.019, 0.015 * cheek, 0.021 * cheek), 0.03)
+    d = _join(d, _ellipsoid(x, y, z, 0.034, -0.042, 0.054, 0.020, 0.024, 0.020), 0.03)  # fullness below the cheek
     # Eyes: a socket under the brow ridge, then lids over the eyeball.
-    d = _carve(d, _ellipsoid(x, y, z, eye_x, EYE_Y - 0.001, 0.098, 0.0195, 0.0125, 0.0170), 0.016)
+    d = _carve(d, _ellipsoid(x, y, z, eye_x, EYE_Y - 0.001, 0.099, 0.0200, 0.0135, 0.0170), 0.020)
     d = _join(d, _ellipsoid(x, y, z, 0.024, 0.0335, 0.0745, 0.026, 0.0075 * ridge, 0.0130 * ridge), 0.016)
-    lid = EYE_RADIUS * eye_size + 0.0011
+    lid = EYE_RADIUS * eye_size + 0.0008
     ball = math.sqrt((x - eye_x) ** 2 + (y - EYE_Y) ** 2 + (z - EYE_Z) ** 2) - lid
-    d = _join(d, ball, 0.006)
+    d = _join(d, ball, 0.010)
     # Nose: bridge, tip, wings, nostrils.
-    tip_y, tip_z = 0.016 - 0.043 * nose_length, 0.1015 + 0.004 * (bridge - 1) / 0.1
-    nose = _capsule(x, y, z, 0.0, 0.022, 0.0835, 0.0060 * nose_width, 0.0, tip_y, tip_z, 0.0085 * nose_width)
-    nose = _join(nose, _ellipsoid(x, y, z, 0.0, tip_y - 0.001, tip_z + 0.001, 0.0098 * nose_width, 0.0085, 0.0095), 0.008)
-    wing = 0.0128 * nose_width
-    nose = _join(nose, _ellipsoid(x, y, z, wing, tip_y - 0.004, tip_z - 0.0125, 0.0062 * nose_width, 0.0068, 0.0095), 0.006)
-    d = _join(d, nose, 0.010)
-    d = _carve(d, _ellipsoid(x, y, z, 0.0060 * nose_width, tip_y - 0.0105, tip_z - 0.005, 0.0034, 0.0034, 0.0052), 0.003)
+    tip_y, tip_z = 0.016 - 0.041 * nose_length, 0.0995 + 0.004 * (bridge - 1) / 0.1
+    nose = _capsule(x, y, z, 0.0, 0.020, 0.0805, 0.0062 * nose_width, 0.0, tip_y, tip_z, 0.0085 * nose_width)
+    ball = _ellipsoid(x, y, z, 0.0, tip_y - 0.001, tip_z + 0.001, 0.0098 * nose_width, 0.0085, 0.0095)
+    wing = _ellipsoid(x, y, z, 0.0128 * nose_width, tip_y - 0.004, tip_z - 0.0125, 0.0062 * nose_width, 0.0068, 0.0095)
+    nose = _join(_join(nose, ball, 0.008), wing, 0.006)
+    d = _join(d, nose, 0.013)
+    nostril = _ellipsoid(x, y, z, 0.0060 * nose_width, tip_y - 0.0105, tip_z - 0.005, 0.0030, 0.0028, 0.0045)
+    d = _carve(d, nostril, 0.003)
     # Mouth: a mound, the philtrum, two lips and the fold below them.
     d = _join(d, _ellipsoid(x, y, z, 0.0, MOUTH_Y + 0.001, 0.0700, 0.030, 0.022, 0.0185), 0.018)
     d = _carve(d, _capsule(x, y, z, 0.0, -0.041, 0.0955, 0.0020, 0.0, -0.049, 0.0960, 0.0022), 0.006)
@@ -126,8 +129,9 @@ def head_distance(x, y, z, numbers):
     lower = _ellipsoid(x, y, z + back, 0.0, MOUTH_Y - 0.0062, 0.0862, 0.80 * mouth, 0.0056 * lip, 0.0062 * lip)
     d = _join(d, upper, 0.0045)
     d = _join(d, lower, 0.0045)
-    d = _carve(d, _capsule(x, y, z, 0.0, MOUTH_Y - 0.0005, 0.0985, 0.0058, mouth, MOUTH_Y - 0.0015, 0.0895, 0.0045), 0.004)
-    return _carve(d, _ellipsoid(x, y, z, 0.0, -0.0795, 0.0985, 0.020, 0.0070, 0.0140), 0.012)
+    between = _capsule(x, y, z, 0.0, MOUTH_Y - 0.0005, 0.0985, 0.0058, mouth, MOUTH_Y - 0.0015, 0.0895, 0.0045)
+    d = _carve(d, between, 0.004)
+    return _carve(d, _ellipsoid(x, y, z, 0.0, -0.0780, 0.0985, 0.018, 0.0060, 0.0130), 0.012)
 
 
 @njit(cache=True, nogil=True)
@@ -149,7 +153,8 @@ def _ray_radii(directions, numbers):
 def _dense_axis(low: float, high: float, count: int, centre: float, spread: float, share: float) -> np.ndarray:
     """``count`` angles from ``low`` to ``high``, denser around ``centre`` by a Gaussian of weight ``share``."""
     fine = np.linspace(low, high, 4001)
-    density = (1 - share) / (high - low) + share * np.exp(-0.5 * ((fine - centre) / spread) ** 2) / (spread * math.sqrt(2 * np.pi))
+    bell = np.exp(-0.5 * ((fine - centre) / spread) ** 2) / (spread * math.sqrt(2 * np.pi))
+    density = (1 - share) / (high - low) + share * bell
     cumulative = np.concatenate([[0], np.cumsum((density[1:] + density[:-1]) / 2)])
     return np.interp(np.linspace(0, 1, count), cumulative / cumulative[-1], fine)
 
@@ -159,7 +164,7 @@ def star_directions(rows: int, columns: int) -> np.ndarray:
     elevation = -_dense_axis(np.radians(-89.9), np.radians(80), rows, np.radians(12), np.radians(26), 0.55)
     azimuth = _dense_axis(-np.pi, np.pi, columns, 0.0, np.radians(33), 0.62)
     el, az = elevation[:, None], azimuth[None]
-    return np.stack([np.cos(el) * np.sin(az), np.broadcast_to(np.sin(el), (rows, columns)), np.cos(el) * np.cos(az)], -1)
+    return np.stack([np.cos(el) * np.sin(az), np.sin(el) * np.ones_like(az), np.cos(el) * np.cos(az)], -1)
 
 
 def head_grid(identity: Identity, rows: int, columns: int) -> np.ndarray:
@@ -177,7 +182,8 @@ def eye_grid(identity: Identity, side: int, rows: int, columns: int) -> np.ndarr
     bulge = 0.05 * np.exp(-((angle / 0.42) ** 4))
     r = radius * (1 + bulge)
     centre = np.array([side * head_features(identity).eye_x, EYE_Y, EYE_Z])
-    ring = np.stack([np.sin(angle) * np.cos(turn), np.sin(angle) * np.sin(turn), np.cos(angle) * np.ones_like(turn)], -1)
+    off = np.sin(angle)
+    ring = np.stack([off * np.cos(turn), off * np.sin(turn), np.cos(angle) * np.ones_like(turn)], -1)
     return centre + r[..., None] * ring
 
 
@@ -190,7 +196,8 @@ def ear_grid(identity: Identity, side: int, rows: int, columns: int) -> np.ndarr
     height = reach * up * np.where(up > 0, 0.031, 0.030)
     breadth = reach * back * (0.0165 + 0.0045 * up)
     outside = np.cos(angle)
-    rim = 0.0032 * np.exp(-(((reach - 0.86) / 0.10) ** 2)) * (back > -0.6) + 0.0018 * np.exp(-(((reach - 0.55) / 0.08) ** 2)) * (back > 0)
+    rim = 0.0032 * np.exp(-(((reach - 0.86) / 0.10) ** 2)) * (back > -0.6)
+    rim = rim + 0.0018 * np.exp(-(((reach - 0.55) / 0.08) ** 2)) * (back > 0)
     hollow = -0.0075 * np.exp(-((reach * back + 0.15) ** 2 + (reach * up + 0.10) ** 2) / 0.13)
     thick = 0.0042 * outside + np.where(outside > 0, rim + hollow, 0.0) * np.ones_like(turn)
     tilt = np.radians(26)

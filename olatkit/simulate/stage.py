@@ -43,9 +43,8 @@ class Disturbances:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        for label, value, top in (
-            ("crosstalk", self.crosstalk, 0.5), ("ambient", self.ambient, 10.0), ("drop", self.drop, 0.9), ("flicker", self.flicker, 1.0)
-        ):
+        for label, top in (("crosstalk", 0.5), ("ambient", 10.0), ("drop", 0.9), ("flicker", 1.0)):
+            value = getattr(self, label)
             if not 0 <= value < top:
                 raise ConfigError(f"{label} is {value}, expected 0 to {top}")
 
@@ -88,13 +87,13 @@ class Stage:
     """
 
     def __init__(
-        self, subject: Subject, rig: LightRig, schedule: LightingSchedule, *, sensor: Sensor | None = None, phase: int = 0,
-        disturbances: Disturbances | None = None, level: float = 0.6, tracking_level: float = 0.7,
+        self, subject: Subject, rig: LightRig, schedule: LightingSchedule, *, sensor: Sensor | None = None,
+        phase: int = 0, disturbances: Disturbances | None = None, level: float = 0.6, tracking_level: float = 0.7,
     ) -> None:
         if len(rig) != schedule.n_lights:
             raise ConfigError(
-                f"rig '{rig.name}' has {len(rig)} lights, schedule '{schedule.name}' expects {schedule.n_lights}; use the pair "
-                "that belongs together"
+                f"rig '{rig.name}' has {len(rig)} lights, schedule '{schedule.name}' expects {schedule.n_lights}; "
+                "use the pair that belongs together"
             )
         self.subject, self.rig = subject, rig
         self.sensor = sensor or Sensor()
@@ -105,7 +104,9 @@ class Stage:
         self.lamp = rig.gains * rig.enabled[:, None]
         self.schedule, self.exposure, self.ambient = self._calibrate(schedule, level, tracking_level)
 
-    def _calibrate(self, schedule: LightingSchedule, level: float, tracking_level: float) -> tuple[LightingSchedule, float, float]:
+    def _calibrate(
+        self, schedule: LightingSchedule, level: float, tracking_level: float
+    ) -> tuple[LightingSchedule, float, float]:
         """Schedule with its tracking drive, radiance-to-full-scale factor and ambient irradiance."""
         view = self.subject.view(0.0)
         inside = self.subject.alpha(0.0) > 0.5

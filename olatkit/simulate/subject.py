@@ -94,7 +94,8 @@ class Subject:
         m, pose = self.model, self.pose(time_s)
         vertices = move_points(m.points, m.weights, m.features, pose)
         points = self._project(vertices, ss)
-        face, depth = raster.rasterize(points, m.faces, m.cutout, m.uv, m.cut, self.size[0] * ss, self.size[1] * ss, False)
+        height, width = self.size[0] * ss, self.size[1] * ss
+        face, depth = raster.rasterize(points, m.faces, m.cutout, m.uv, m.cut, height, width, False)
         normals = raster.vertex_normals(vertices, m.faces, m.weld)
         index, table = raster.gather(
             face, points, m.faces, vertices, normals, m.uv, m.surface, pose.rotation.astype(np.float32)
@@ -145,7 +146,7 @@ class Subject:
         seen = view.vertices @ frame[:, :3].T + frame[:, 3]
         _, shadow = raster.rasterize(seen, m.faces, m.cutout, m.uv, m.cut, n, n, True)
         texel = 2 * radius / n
-        offset = np.array([2.0 * texel, 0.8 * texel], np.float32)
+        offset = np.array([2.5 * texel, 0.8 * texel], np.float32)
         raster.shade(
             view.index, view.table, direction, shadow, frame, offset, self.size[1] * view.supersample, view.supersample,
             weight, out,
@@ -194,7 +195,8 @@ class Subject:
         hidden = np.zeros(self.size, bool)
         column, row = np.round(target[:, :2]).astype(int).T
         inside = (column >= 0) & (row >= 0) & (column < self.size[1]) & (row < self.size[0])
-        front = np.where(inside, view1.depth[np.clip(row, 0, self.size[0] - 1), np.clip(column, 0, self.size[1] - 1)], np.inf)
+        nearest = view1.depth[np.clip(row, 0, self.size[0] - 1), np.clip(column, 0, self.size[1] - 1)]
+        front = np.where(inside, nearest, np.inf)
         # Half a pixel on a steep surface changes its depth by a few pixel pitches.
         hidden[y, x] = front > target[:, 2] + 4 * self.pitch_m
         return flow, hidden

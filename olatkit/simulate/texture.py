@@ -1,4 +1,4 @@
-"""Surface textures of the parts: reflectance, gloss, bumps, class labels and cut-outs, as functions of rest position."""
+"""Textures of the parts: reflectance, gloss, bumps, class labels and cut-outs, as functions of rest position."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,10 @@ LABELS = (
 
 @dataclass(frozen=True)
 class PartTexture:
-    """``surface`` (Ht, Wt, CHANNELS) float32, ``label`` (Ht, Wt) uint8, ``cut`` (Ht, Wt) float32 (above 0.5: nothing)."""
+    """Texels of one part.
+
+    ``surface`` (Ht, Wt, CHANNELS) float32, ``label`` (Ht, Wt) uint8, ``cut`` (Ht, Wt) float32: above 0.5 is nothing.
+    """
 
     surface: np.ndarray
     label: np.ndarray
@@ -39,7 +42,10 @@ def make_noise(shape: tuple[int, int], scale: tuple[float, float], rng: np.rando
     return smooth / smooth.std()
 
 
-def _mix(surface: np.ndarray, amount: np.ndarray, colour: tuple[float, ...] | np.ndarray, gloss: tuple[float, float] | None = None) -> None:
+def _mix(
+    surface: np.ndarray, amount: np.ndarray, colour: tuple[float, ...] | np.ndarray,
+    gloss: tuple[float, float] | None = None,
+) -> None:
     """Blend a colour, and optionally (specular, roughness), into a surface in place."""
     a = np.clip(amount, 0, 1)[..., None]
     surface[..., ALBEDO] += a * (np.asarray(colour, np.float32) - surface[..., ALBEDO])
@@ -58,13 +64,13 @@ def _plain(shape: tuple[int, int], colour: tuple[float, ...], specular: float, r
 
 def _skin(identity: Identity, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """Skin with mottling, pores and bumps."""
-    surface = _plain(shape, identity.skin, 1.0, identity.roughness)
+    surface = _plain(shape, identity.skin, 0.8, identity.roughness)
     blotch = 0.045 * make_noise(shape, (40, 40), rng) + 0.03 * make_noise(shape, (9, 9), rng)
     pores = make_noise(shape, (1.2, 1.2), rng)
     surface[..., ALBEDO] *= (1 + blotch + 0.035 * pores)[..., None]
     surface[..., 1:3] *= (1 - 0.5 * blotch)[..., None]
     for k in range(3):
-        surface[..., 5 + k] = 0.035 * make_noise(shape, (1.5, 1.5), rng)
+        surface[..., 5 + k] = 0.022 * make_noise(shape, (1.5, 1.5), rng)
     return surface
 
 
@@ -82,25 +88,28 @@ def head_texture(identity: Identity, points: np.ndarray) -> PartTexture:
     _mix(surface, 0.60 * np.exp(-((x / 0.014) ** 2) - ((y + 0.028) / 0.013) ** 2) * front, flush)
     _mix(surface, 0.30 * np.exp(-((x / 0.020) ** 2) - ((y + 0.098) / 0.014) ** 2) * front, flush)
     shadow = skin * np.array([0.72, 0.62, 0.62])
-    _mix(surface, 0.45 * np.exp(-(((side - f.eye_x) / 0.016) ** 2) - ((y - EYE_Y + 0.010) / 0.007) ** 2) * front, shadow)
+    under_eye = np.exp(-(((side - f.eye_x) / 0.016) ** 2) - ((y - EYE_Y + 0.010) / 0.007) ** 2)
+    _mix(surface, 0.45 * under_eye * front, shadow)
     # Oily forehead and nose: smoother than cheeks.
-    oily = np.exp(-((x / 0.030) ** 2) - ((y - 0.055) / 0.022) ** 2) + np.exp(-((x / 0.012) ** 2) - ((y + 0.008) / 0.026) ** 2)
+    oily = np.exp(-((x / 0.030) ** 2) - ((y - 0.055) / 0.022) ** 2)
+    oily = oily + np.exp(-((x / 0.012) ** 2) - ((y + 0.008) / 0.026) ** 2)
     surface[..., ROUGHNESS] -= 0.07 * np.clip(oily, 0, 1) * front
     _paint_freckles(surface, identity, points, rng)
-    _paint_stubble(surface, identity, points, f, rng)
+    _paint_stubble(surface, identity, points, rng)
     scalp = smoothstep(-0.004, 0.006, hair_edge(identity, points) + 0.003 * make_noise(shape, (6, 1.2), rng))
     scalp = scalp * (1.0 if identity.hair_style != "buzz" else 0.8)
     _mix(surface, scalp, np.array(identity.hair), (0.6, 0.55))
     label = np.ones(shape, np.uint8)
     label[scalp > 0.5] = 17
-    label[(np.abs(x) < 0.0085 + 0.0115 * smoothstep(0.004, -0.030, y)) & (y < 0.012) & (y > -0.0415) & (z > 0.0800)] = 10
+    beside = np.abs(x) < 0.0085 + 0.0115 * smoothstep(0.004, -0.030, y)
+    label[beside & (y < 0.012) & (y > -0.0415) & (z > 0.0800)] = 10
     label[(y < -0.085) & (z < 0.035)] = 14
     _paint_lips(surface, label, identity, points, f)
-    _paint_brows(surface, label, identity, points, f, rng)
+    _paint_brows(surface, label, identity, points, rng)
     cut = np.maximum(_eye_cut(points, f), _mouth_cut(points, f))
     # Lash line: dark rim around the eye opening.
     low, high = f.lid_heights(x)
-    rim = np.minimum(np.abs(y - EYE_Y - high) / 0.0011, np.abs(y - EYE_Y - low) / 0.0006)
+    rim = np.minimum(np.abs(y - EYE_Y - high) / 0.0014, np.abs(y - EYE_Y - low) / 0.0006)
     near = (np.abs(side - f.eye_x) < f.eye_half_width * 1.02) & front
     _mix(surface, 0.85 * np.exp(-(rim**2)) * near, (0.012, 0.009, 0.008))
     return PartTexture(surface, label, cut.astype(np.float32))
@@ -143,14 +152,16 @@ def _paint_lips(surface: np.ndarray, label: np.ndarray, identity: Identity, poin
     label[(inside > 0.5) & (y <= line)] = 13
 
 
-def _paint_brows(surface: np.ndarray, label: np.ndarray, identity: Identity, points: np.ndarray, f: Features, rng: np.random.Generator) -> None:
+def _paint_brows(
+    surface: np.ndarray, label: np.ndarray, identity: Identity, points: np.ndarray, rng: np.random.Generator
+) -> None:
     """Hairy arcs over the eyes."""
     x, y, z = np.moveaxis(points, -1, 0)
     along = (np.abs(x) - 0.0125) / 0.0345
     middle = BROW_Y + 0.0058 * np.sin(np.clip(along, 0, 1) * 2.3) - 0.0030 * np.clip(along, 0, 1) ** 2
-    half = 0.0042 * identity.brow_weight * np.clip(1.05 - 0.75 * along, 0.2, 1)
-    inside = smoothstep(1.25, 0.45, np.abs(y - middle) / half) * smoothstep(-0.08, 0.12, along) * smoothstep(1.05, 0.8, along)
-    inside = inside * (z > 0.02)
+    half = 0.0050 * identity.brow_weight * np.clip(1.05 - 0.75 * along, 0.2, 1)
+    inside = smoothstep(1.25, 0.45, np.abs(y - middle) / half) * (z > 0.02)
+    inside = inside * smoothstep(-0.08, 0.12, along) * smoothstep(1.05, 0.8, along)
     hairs = np.clip(0.78 + 0.22 * make_noise(y.shape, (2.2, 0.8), rng), 0.2, 1)
     colour = np.minimum(np.array(identity.hair) * 0.8, 0.12)
     _mix(surface, inside * hairs * np.clip(identity.brow_weight, 0.6, 1), colour, (0.5, 0.6))
@@ -170,7 +181,7 @@ def _paint_freckles(surface: np.ndarray, identity: Identity, points: np.ndarray,
         _mix(surface, 0.8 * smoothstep(1.5, 0.7, np.hypot(x - mx, y - my) / r) * (z > 0.03), brown * 0.5)
 
 
-def _paint_stubble(surface: np.ndarray, identity: Identity, points: np.ndarray, f: Features, rng: np.random.Generator) -> None:
+def _paint_stubble(surface: np.ndarray, identity: Identity, points: np.ndarray, rng: np.random.Generator) -> None:
     """Beard shadow on jaw, chin and upper lip."""
     x, y, z = np.moveaxis(points, -1, 0)
     edge = -0.036 - 0.010 * np.exp(-(((np.abs(x) - 0.030) / 0.016) ** 2)) + 0.03 * smoothstep(0.045, 0.065, np.abs(x))
@@ -187,9 +198,9 @@ def eye_texture(identity: Identity, points: np.ndarray, side: int) -> PartTextur
     f = head_features(identity)
     local = points - np.array([side * f.eye_x, EYE_Y, EYE_Z])
     angle = np.arccos(np.clip(local[..., 2] / np.linalg.norm(local, axis=-1), -1, 1))
-    surface = _plain(shape, (0.62, 0.57, 0.53), 1.0, 0.26)
+    surface = _plain(shape, (0.72, 0.68, 0.64), 1.0, 0.24)
     _mix(surface, 0.5 * smoothstep(0.6, 1.1, angle), (0.55, 0.32, 0.28))
-    iris = 0.46
+    iris = 0.44
     fibres = np.clip(1 + 0.30 * make_noise(shape, (6, 0.8), rng), 0.4, 1.8)[..., None] * np.array(identity.iris)
     _mix(surface, smoothstep(iris + 0.02, iris - 0.02, angle), fibres)
     _mix(surface, 0.8 * np.exp(-(((angle - iris) / 0.045) ** 2)), np.array(identity.iris) * 0.15)
@@ -216,12 +227,12 @@ def trunk_texture(identity: Identity, points: np.ndarray) -> PartTexture:
     surface = _skin(identity, shape, rng)
     neckline = -0.136 - 0.030 * np.exp(-((x / 0.055) ** 2)) * (z > -0.03)
     cloth = smoothstep(0.0008, -0.0008, y - neckline)
-    weave = 1 + 0.10 * make_noise(shape, (1.5, 0.8), rng) + 0.06 * make_noise(shape, (25, 12), rng)
+    weave = 1 + 0.10 * make_noise(shape, (1.5, 0.8), rng) + 0.025 * make_noise(shape, (25, 12), rng)
     _mix(surface, cloth, np.clip(weave, 0.4, 1.6)[..., None] * np.array(identity.cloth), (0.35, 0.75))
     seam = np.exp(-(((y - neckline + 0.006) / 0.0012) ** 2)) * cloth
     _mix(surface, 0.5 * seam, np.array(identity.cloth) * 0.4)
     for k in range(3):
-        surface[..., 5 + k] += 0.10 * cloth * make_noise(shape, (10, 6), rng)
+        surface[..., 5 + k] += 0.05 * cloth * make_noise(shape, (1.5, 1.0), rng)
     label = np.where(cloth > 0.5, 16, 14).astype(np.uint8)
     return PartTexture(surface, label, np.zeros(shape, np.float32))
 
@@ -229,7 +240,7 @@ def trunk_texture(identity: Identity, points: np.ndarray) -> PartTexture:
 def mouth_texture(identity: Identity, points: np.ndarray) -> PartTexture:
     """Teeth over a dark cavity."""
     shape = points.shape[:2]
-    x, y, _ = np.moveaxis(points, -1, 0)
+    x = points[..., 0]
     surface = _plain(shape, (0.10, 0.022, 0.020), 1.0, 0.35)
     v = np.linspace(0, 1, shape[0])[:, None] * np.ones(shape)
     gaps = 1 - 0.45 * np.exp(-(((np.mod(x / 0.0075 + 0.5, 1.0) - 0.5) / 0.06) ** 2))
@@ -251,6 +262,6 @@ def hair_texture(identity: Identity, points: np.ndarray) -> PartTexture:
     # Strands tilt the normal sideways, across the direction in which they run.
     across = np.gradient(points, axis=1)
     across /= np.maximum(np.linalg.norm(across, axis=-1, keepdims=True), 1e-9)
-    surface[..., BUMP] = (0.22 * fine + 0.16 * coarse)[..., None] * across
+    surface[..., BUMP] = (0.20 * fine + 0.10 * coarse)[..., None] * across
     cut = hair_cut(identity, points, 0.7 * coarse + 0.5 * fine)
     return PartTexture(surface, np.full(shape, 17, np.uint8), cut.astype(np.float32))
