@@ -152,8 +152,11 @@ def parse_header(
         raise file.error("ImageCount is 0, expected at least one frame")
     width, height, packing, top_down, frame_bytes, levels = _parse_bitmap(file, at_bitmap)
     setup, setup_length = _parse_setup(file, at_setup)
+    at_blocks = at_setup + setup_length
+    if at_offsets < at_blocks:
+        raise file.error(f"OffImageOffsets is {at_offsets}, expected a place after SETUP (to byte {at_blocks})")
     offsets = _parse_offsets(file, version, count, at_offsets, frame_bytes)
-    time_ticks, exposure_s = _parse_blocks(file, count, at_setup + setup_length, at_offsets)
+    time_ticks, exposure_s = _parse_blocks(file, count, at_blocks, at_offsets)
     if exposure_s is None and setup.get("ShutterNs"):
         exposure_s = np.full(count, setup["ShutterNs"] * 1e-9)
     bits = _bit_depth(file, packing, setup, levels)
@@ -261,8 +264,6 @@ def _parse_offsets(file: _Bytes, version: int, count: int, offset: int, frame_by
 
 def _parse_blocks(file: _Bytes, count: int, start: int, stop: int) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Times in ticks and exposures in seconds from the tagged blocks between SETUP and the offset table."""
-    if stop < start:
-        raise file.error(f"OffImageOffsets is {stop}, expected a place after SETUP, which ends at byte {start}")
     times = exposures = None
     while start + 8 <= stop:
         size, kind, _ = file.unpack("IHH", start, "a tagged block")
@@ -326,12 +327,11 @@ def _bayer_pattern(file: _Bytes, compression: int, cfa: int | None) -> str | Non
 def _levels(
     file: _Bytes, packing: str, bits: int, setup: dict[str, Any], black: float | None, white: float | None
 ) -> tuple[float, float]:
-    """Black and white: as given, else P10's fixed ones, else those of SETUP, else 0 and 2^bits - 1."""
-    stored = setup.get("BlackLevel", 0), setup.get("WhiteLevel", 0)
+    """Black and white: as given, else P10's fixed ones, else those of SETUP, else 0 and 2^bits - 1 each."""
     if packing == "p10":
         stored = p10.BLACK_LEVEL, p10.WHITE_LEVEL  # SETUP has them as codes before linearisation
-    elif stored == (0, 0):
-        stored = 0, 2**bits - 1
+    else:
+        stored = setup.get("BlackLevel", 0), setup.get("WhiteLevel", 0) or 2**bits - 1
     black = float(stored[0] if black is None else black)
     white = float(stored[1] if white is None else white)
     most = 255 if packing == "u8" else 65535 if packing == "u16" else 4095

@@ -6,6 +6,9 @@ import numpy as np
 
 from olatkit.color import decode_srgb
 
+# Where the two pieces of the BT.709 curve meet without a step (BT.709 prints 1.099 and 0.018; BT.2020 more digits).
+_ALPHA, _BETA = 1.09929682680944, 0.018053968510807
+
 TRANSFERS = "'srgb', 'rec709', 'linear' or a gamma such as 2.2"
 
 
@@ -22,8 +25,8 @@ def parse_transfer(transfer: str | float) -> str | float:
     return gamma
 
 
-def make_transfer_table(transfer: str | float, codes: int) -> np.ndarray:
-    """Linear light, shape (codes,) float32 from 0 to 1, of the full-range codes 0 to ``codes`` - 1.
+def make_transfer_table(transfer: str | float, codes: int, *, white: int | None = None) -> np.ndarray:
+    """Linear light, shape (codes,) float32 from 0 to 1, of the codes 0 to ``codes`` - 1.
 
     Parameters
     ----------
@@ -32,15 +35,18 @@ def make_transfer_table(transfer: str | float, codes: int) -> np.ndarray:
         or light = code ** gamma.
     codes : int
         256 or 65536.
+    white : int, optional
+        Code of full scale, default the highest; codes above it mean 1.
     """
     curve = parse_transfer(transfer)
-    encoded = np.arange(codes) / (codes - 1)
+    encoded = np.minimum(np.arange(codes) / (white or codes - 1), 1)
     if curve == "linear":
         linear = encoded
     elif curve == "srgb":
         linear = decode_srgb(encoded)
     elif curve == "rec709":
-        linear = np.where(encoded < 0.081, encoded / 4.5, ((encoded + 0.099) / 1.099) ** (1 / 0.45))
+        power = ((encoded + _ALPHA - 1) / _ALPHA) ** (1 / 0.45)
+        linear = np.where(encoded < 4.5 * _BETA, encoded / 4.5, power)
     else:
         linear = encoded ** float(curve)
     return linear.astype(np.float32)

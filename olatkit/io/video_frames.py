@@ -27,7 +27,7 @@ class VideoFrames:
     stamps : ndarray, shape (N,), int64
         Presentation time of every frame in units of the stream, rising.
     table : ndarray, shape (65536,), float32
-        Linear light of every 16-bit code.
+        Linear light of every 16-bit code that the decoder gives.
     """
 
     path: Path
@@ -54,7 +54,7 @@ class VideoFrames:
                         continue
                     if picture.pts != self.stamps[start + done]:
                         break  # a frame is missing: reported below
-                    out[done] = self.table[_to_rgb16(picture)]
+                    out[done] = self.table[_to_codes(picture)]
                     done += 1
                     if done == len(out):
                         break
@@ -93,7 +93,7 @@ def open_video(path: str | os.PathLike[str], *, transfer: str | float | None) ->
     path = Path(path)
     if transfer is None:
         raise ValueError(f"{path}: video is not linear: give transfer={TRANSFERS}")
-    table = make_transfer_table(parse_transfer(transfer), 65536)
+    curve = parse_transfer(transfer)
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
@@ -106,6 +106,7 @@ def open_video(path: str | os.PathLike[str], *, transfer: str | float | None) ->
         raise FormatError(f"{path}: not a video that can be read: {error.strerror}") from None
     if first is None or not len(stamps) or not rate or not time_base:
         raise FormatError(f"{path}: has no frames, or no frame rate")
+    table = make_transfer_table(curve, 65536, white=_white_code(first))
     times_s = (stamps - stamps[0]) * float(time_base)
     frames = VideoFrames(path, (len(stamps), first.height, first.width, 3), stamps, table)
     return ArrayStream(frames, float(rate), times_s=times_s, name=path.name)
@@ -118,9 +119,15 @@ def _list_stamps(container: Any, stream: Any) -> np.ndarray:
     return np.unique(np.array(stamps, np.int64))
 
 
-def _to_rgb16(picture: Any) -> np.ndarray:
-    """Codes (H, W, 3) uint16, full range, of a decoded picture."""
+def _to_codes(picture: Any) -> np.ndarray:
+    """Codes (H, W, 3) uint16 of a decoded picture in R'G'B'; :func:`_white_code` is full scale."""
     matrix = picture.colorspace
     if matrix == _UNSPECIFIED:
         matrix = _BT709 if picture.height >= 720 else _BT601
-    return picture.reformat(format="rgb48le", src_colorspace=int(matrix)).to_ndarray()
+    return picture.reformat(format="gbrp16le", src_colorspace=int(matrix)).to_ndarray()
+
+
+def _white_code(picture: Any) -> int:
+    """FFmpeg shifts codes up to 16 bits and does not stretch them, so white is below 65535 (8 bits: 255 x 256)."""
+    bits = picture.format.components[0].bits if picture.format.is_rgb else 8  # YUV counts like 8 bits at any depth
+    return (2**bits - 1) << (16 - bits)
