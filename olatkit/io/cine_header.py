@@ -6,35 +6,22 @@ every frame, a table of frame offsets, and the frames. Every value is checked ag
 anything is allocated, so a damaged file ends in one :class:`~olatkit.errors.FormatError`.
 """
 
-import math
-import struct
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from olatkit.errors import FormatError
-from olatkit.io import p10
+from olatkit.io.cine_setup import (
+    FileBytes,
+    bayer_pattern,
+    bit_depth,
+    black_and_white,
+    frame_rate,
+    parse_setup,
+    white_balance,
+)
 
 MAX_SIDE_PX = 1 << 15
 ANNOTATION_BYTES = 8  # the shortest annotation in front of the pixels: its own size and the size of the image
-
-BAYER_OF_CFA = {0: None, 3: "gbrg", 4: "rggb", 5: "grbg", 6: "bggr"}  # top-left 2x2 of the picture, rows top-down
-
-# name: (offset in SETUP, struct format)
-_SETUP_FIELDS = {
-    "FrameRate16": (0, "H"),
-    "Serial": (743, "I"),
-    "FrameRate": (768, "I"),
-    "CFA": (808, "I"),
-    "WBGain": (852, "2f"),
-    "RealBPP": (896, "I"),
-    "ShutterNs": (1568, "I"),
-    "BlackLevel": (5732, "i"),
-    "WhiteLevel": (5736, "i"),
-    "CameraModel": (10128, "256s"),
-    "dFrameRate": (10400, "d"),
-}
 
 
 @dataclass(frozen=True)
@@ -85,31 +72,6 @@ class CineHeader:
     serial: int | None
 
 
-class _Bytes:
-    """The bytes of a file, read field by field; a field outside the file is a FormatError."""
-
-    def __init__(self, data: np.ndarray, name: str):
-        self.data, self.name = data, name
-
-    def error(self, what: str) -> FormatError:
-        return FormatError(f"{self.name}: {what}")
-
-    def unpack(self, form: str, offset: int, field: str) -> tuple[Any, ...]:
-        size = struct.calcsize("<" + form)
-        if offset + size > self.data.size:
-            raise self.error(f"{field} lies at byte {offset}, but the file has {self.data.size} bytes: truncated?")
-        return struct.unpack("<" + form, self.data[offset : offset + size].tobytes())
-
-    def array(self, dtype: str, count: int, offset: int, field: str) -> np.ndarray:
-        """Copy of ``count`` values; the size is checked before anything is allocated."""
-        end = offset + count * np.dtype(dtype).itemsize
-        if end > self.data.size:
-            raise self.error(
-                f"{field} with {count} entries ends at byte {end}, but the file has {self.data.size} bytes: truncated?"
-            )
-        return self.data[offset:end].view(dtype).copy()
-
-
 def parse_header(
     data: np.ndarray,
     name: str,
@@ -134,7 +96,7 @@ def parse_header(
     FormatError
         If anything contradicts the format, itself or the size of the file.
     """
-    file = _Bytes(data, name)
+    file = FileBytes(data, name)
     mark, header_size, compression, version, _, _, first_image, count, at_bitmap, at_setup, at_offsets, trigger = (
         file.unpack("2sHHHiIiIIIIQ", 0, "the file header")
     )
@@ -151,7 +113,7 @@ def parse_header(
     if count == 0:
         raise file.error("ImageCount is 0, expected at least one frame")
     width, height, packing, top_down, frame_bytes, levels = _parse_bitmap(file, at_bitmap)
-    setup, setup_length = _parse_setup(file, at_setup)
+    setup, setup_length = parse_setup(file, at_setup)
     at_blocks = at_setup + setup_length
     if at_offsets < at_blocks:
         raise file.error(f"OffImageOffsets is {at_offsets}, expected a place after SETUP (to byte {at_blocks})")
@@ -159,9 +121,9 @@ def parse_header(
     time_ticks, exposure_s = _parse_blocks(file, count, at_blocks, at_offsets)
     if exposure_s is None and setup.get("ShutterNs"):
         exposure_s = np.full(count, setup["ShutterNs"] * 1e-9)
-    bits = _bit_depth(file, packing, setup, levels)
-    pattern = bayer or _bayer_pattern(file, compression, setup.get("CFA"))
-    black, white = _levels(file, packing, bits, setup, black_level, white_level)
+    bits = bit_depth(file, packing, setup, levels)
+    pattern = bayer or bayer_pattern(file, compression, setup.get("CFA"))
+    black, white = black_and_white(file, packing, bits, setup, black_level, white_level)
     return CineHeader(
         width=width,
         height=height,
@@ -174,17 +136,17 @@ def parse_header(
         trigger_ticks=trigger,
         time_ticks=time_ticks,
         exposure_s=exposure_s,
-        frame_rate_hz=_frame_rate(file, setup),
+        frame_rate_hz=frame_rate(file, setup),
         bayer=pattern,
         black_level=black,
         white_level=white,
-        white_balance=_white_balance(file, pattern, setup.get("WBGain")),
+        white_balance=white_balance(file, pattern, setup.get("WBGain")),
         camera=setup.get("CameraModel", b"").split(b"\0")[0].decode("latin-1").strip(),
         serial=setup.get("Serial"),
     )
 
 
-def _parse_bitmap(file: _Bytes, offset: int) -> tuple[int, int, str, bool, int, int]:
+def _parse_bitmap(file: FileBytes, offset: int) -> tuple[int, int, str, bool, int, int]:
     """Width, height, packing, row order, bytes per frame and number of grey levels from the BITMAPINFOHEADER."""
     size, width, height, _, bit_count, compression, image_bytes, _, _, _, levels = file.unpack(
         "IiiHHIIiiII", offset, "the BITMAPINFOHEADER"
@@ -221,26 +183,7 @@ def packed_size(pixels: int, packing: str) -> int:
     return pixels // group * size
 
 
-def _parse_setup(file: _Bytes, offset: int) -> tuple[dict[str, Any], int]:
-    """Those known fields of SETUP that lie below its Length, and that length."""
-    mark, length = file.unpack("2sH", offset + 140, "SETUP")
-    if mark != b"ST":
-        raise file.error(f"SETUP.Mark at byte {offset + 140} is {mark!r}, expected b'ST'")
-    if length < 144:
-        raise file.error(f"SETUP.Length is {length}, expected 144 or more")
-    if offset + length > file.data.size:
-        raise file.error(
-            f"SETUP.Length is {length} from byte {offset}, but the file has {file.data.size} bytes: truncated?"
-        )
-    setup = {}
-    for field, (at, form) in _SETUP_FIELDS.items():
-        if at + struct.calcsize("<" + form) <= length:
-            values = file.unpack(form, offset + at, f"SETUP.{field}")
-            setup[field] = values[0] if len(values) == 1 else values
-    return setup, length
-
-
-def _parse_offsets(file: _Bytes, version: int, count: int, offset: int, frame_bytes: int) -> np.ndarray:
+def _parse_offsets(file: FileBytes, version: int, count: int, offset: int, frame_bytes: int) -> np.ndarray:
     """Offsets of all frames, checked to lie in the file without overlap."""
     stored = file.array("<u8" if version else "<u4", count, offset, "the table of frame offsets (ImageCount)")
     room = frame_bytes + ANNOTATION_BYTES
@@ -262,7 +205,7 @@ def _parse_offsets(file: _Bytes, version: int, count: int, offset: int, frame_by
     return offsets
 
 
-def _parse_blocks(file: _Bytes, count: int, start: int, stop: int) -> tuple[np.ndarray | None, np.ndarray | None]:
+def _parse_blocks(file: FileBytes, count: int, start: int, stop: int) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Times in ticks and exposures in seconds from the tagged blocks between SETUP and the offset table."""
     times = exposures = None
     while start + 8 <= stop:
@@ -292,72 +235,3 @@ def _parse_blocks(file: _Bytes, count: int, start: int, stop: int) -> tuple[np.n
                 f"({int(times[frame])} after {int(times[frame - 1])} in 2^-32 s)"
             )
     return times, exposures
-
-
-def _bit_depth(file: _Bytes, packing: str, setup: dict[str, Any], levels: int) -> int:
-    """Significant bits after decoding: SETUP.RealBPP, else the number of grey levels of the bitmap header."""
-    if packing in ("p10", "p12l"):
-        return 12
-    most = int(packing[1:])
-    if "RealBPP" in setup:
-        field, bits = "SETUP.RealBPP", setup["RealBPP"]
-    else:
-        field, bits = "log2 of biClrImportant", (levels - 1).bit_length() if levels > 1 else most
-    if not 8 <= bits <= most:
-        raise file.error(f"{field} is {bits}, expected 8 to {most} for pixels of {most} bits")
-    return bits
-
-
-def _bayer_pattern(file: _Bytes, compression: int, cfa: int | None) -> str | None:
-    """Pattern of the top-left 2x2 pixels of the picture (rows top-down) from SETUP.CFA."""
-    if cfa is None:
-        if compression == 2:
-            raise file.error("raw colour (Compression 2), but SETUP is too short for CFA; give bayer=")
-        return None
-    if cfa not in BAYER_OF_CFA:
-        raise file.error(
-            f"SETUP.CFA is {cfa:#x}, expected 0 (none), 3 (gbrg), 4 (rggb), 5 (grbg) or 6 (bggr); "
-            "1 and 2 (four columns wide) and the high bits (partly grey heads) are not 2x2 mosaics"
-        )
-    if compression == 0 and cfa:
-        raise file.error(f"Compression 0 (grey) contradicts SETUP.CFA {cfa} ({BAYER_OF_CFA[cfa]}); expected 2")
-    return BAYER_OF_CFA[cfa]
-
-
-def _levels(
-    file: _Bytes, packing: str, bits: int, setup: dict[str, Any], black: float | None, white: float | None
-) -> tuple[float, float]:
-    """Black and white: as given, else P10's fixed ones, else those of SETUP, else 0 and 2^bits - 1 each."""
-    if packing == "p10":
-        stored = p10.BLACK_LEVEL, p10.WHITE_LEVEL  # SETUP has them as codes before linearisation
-    else:
-        stored = setup.get("BlackLevel", 0), setup.get("WhiteLevel", 0) or 2**bits - 1
-    black = float(stored[0] if black is None else black)
-    white = float(stored[1] if white is None else white)
-    most = 255 if packing == "u8" else 65535 if packing == "u16" else 4095
-    if not 0 <= black < white <= most:
-        raise file.error(
-            f"black level {black:g} and white level {white:g}, expected 0 <= black < white <= {most}; "
-            "give black_level= and white_level="
-        )
-    return black, white
-
-
-def _frame_rate(file: _Bytes, setup: dict[str, Any]) -> float:
-    """The rate from the newest field that exists and is set: dFrameRate, FrameRate, FrameRate16."""
-    field = next((name for name in ("dFrameRate", "FrameRate") if setup.get(name)), "FrameRate16")
-    rate = float(setup[field])
-    if not (math.isfinite(rate) and rate > 0):
-        raise file.error(f"SETUP.{field} is {rate:g}, expected a frame rate above 0 Hz")
-    return rate
-
-
-def _white_balance(
-    file: _Bytes, bayer: str | None, gains: tuple[float, float] | None
-) -> tuple[float, float, float] | None:
-    """Gains R, G, B; None for mono frames and where the camera recorded none (zeros)."""
-    if bayer is None or gains is None or gains == (0, 0):
-        return None
-    if not all(math.isfinite(gain) and gain > 0 for gain in gains):
-        raise file.error(f"SETUP.WBGain is {gains[0]:g}, {gains[1]:g}, expected two gains above 0 (red, blue)")
-    return gains[0], 1.0, gains[1]

@@ -3,38 +3,27 @@
 import os
 import struct
 from collections.abc import Iterable, Sized
-from dataclasses import dataclass
 from operator import index
 from typing import BinaryIO
 
 import numpy as np
 
 from olatkit.io import p10
-from olatkit.io.cine_header import ANNOTATION_BYTES, BAYER_OF_CFA, MAX_SIDE_PX, packed_size
+from olatkit.io.cine_header import ANNOTATION_BYTES, MAX_SIDE_PX, packed_size
+from olatkit.io.cine_layout import (
+    BI_COMPRESSION,
+    CFA_OF_BAYER,
+    HEADER_BYTES,
+    SETUP_BYTES,
+    Recording,
+    make_bitmap_header,
+    make_file_header,
+    make_metadata,
+)
 from olatkit.io.outputs import whole_file
 
-_CFA_OF_BAYER = {pattern: code for code, pattern in BAYER_OF_CFA.items()}
-_BI_COMPRESSION = {"u8": 0, "u16": 0, "p10": 256, "p12l": 1024}
 _DEFAULT_BITS = {"u8": 8, "u16": 16, "p10": 12, "p12l": 12}
-_HEADER_BYTES = 44 + 40
-_SETUP_BYTES = 10416
-
-
-@dataclass(frozen=True)
-class _Recording:
-    """Everything but the pixels, checked."""
-
-    packing: str
-    bits: int
-    bayer: str | None
-    frame_rate_hz: float
-    levels: tuple[int, int]
-    white_balance: tuple[float, float, float]
-    time_ticks: np.ndarray | None
-    exposure_ticks: np.ndarray | None
-    trigger_ticks: int
-    camera: str
-    serial: int
+_P10_CODES = p10.make_code_table()
 
 
 def write_cine(
@@ -101,18 +90,20 @@ def write_cine(
     If the number of frames is known at the start, from ``times_s`` or ``len(frames)``, the header comes first as in
     files of the camera. Otherwise the header fields follow the frames; the format allows that up to 4 GiB.
     """
-    if packing not in _BI_COMPRESSION:
-        raise ValueError(f"packing is {packing!r}, expected one of {tuple(_BI_COMPRESSION)}")
+    if packing not in BI_COMPRESSION:
+        raise ValueError(f"packing is {packing!r}, expected one of {tuple(BI_COMPRESSION)}")
     bits = _check_bits(packing, bits)
     trigger_ticks = _to_ticks(np.array([trigger_time_s]), 64, "trigger_time_s")[0]
     count = len(times_s) if times_s is not None else len(frames) if isinstance(frames, Sized) else None
-    if bayer not in _CFA_OF_BAYER:
-        raise ValueError(f"bayer is {bayer!r}, expected one of {tuple(_CFA_OF_BAYER)}")
+    if bayer not in CFA_OF_BAYER:
+        raise ValueError(f"bayer is {bayer!r}, expected one of {tuple(CFA_OF_BAYER)}")
     if not (np.isfinite(frame_rate_hz) and 0 < frame_rate_hz < 2**32):
         raise ValueError(f"frame_rate_hz is {frame_rate_hz}, expected a rate above 0")
     if len(white_balance) != 3 or not (np.isfinite(white_balance).all() and min(white_balance) > 0):
         raise ValueError(f"white_balance is {white_balance}, expected three gains above 0")
-    recording = _Recording(
+    if not 0 <= index(serial) < 2**32:
+        raise ValueError(f"serial is {serial}, expected 0 to {2**32 - 1}")
+    recording = Recording(
         packing=packing,
         bits=bits,
         bayer=bayer,
@@ -129,9 +120,9 @@ def write_cine(
         _write(file, frames, count, recording)
 
 
-def _write(file: BinaryIO, frames: Iterable[np.ndarray], count: int | None, recording: _Recording) -> None:
+def _write(file: BinaryIO, frames: Iterable[np.ndarray], count: int | None, recording: Recording) -> None:
     """Leave room for the metadata if their size is known, write the frames, then the metadata."""
-    at_frames = _HEADER_BYTES + (0 if count is None else len(_metadata(count, recording)) + 8 * count)
+    at_frames = HEADER_BYTES + (0 if count is None else len(make_metadata(count, recording)) + 8 * count)
     file.seek(at_frames)
     shape: tuple[int, ...] | None = None
     written = size = 0
@@ -148,16 +139,16 @@ def _write(file: BinaryIO, frames: Iterable[np.ndarray], count: int | None, reco
         written += 1
     if shape is None or count not in (None, written):
         raise ValueError(f"got {written} frames, expected {count or 'at least one'}")
-    at_setup = _HEADER_BYTES if count is not None else file.tell()
-    if at_setup + _SETUP_BYTES + 64 >= 2**32:
+    at_setup = HEADER_BYTES if count is not None else file.tell()
+    if at_setup + SETUP_BYTES + 64 >= 2**32:
         raise ValueError("frames of unknown number beyond 4 GiB: give times_s, or a sequence as frames")
     offsets = at_frames + np.arange(written, dtype="<u8") * (size + ANNOTATION_BYTES)
-    metadata = _metadata(written, recording)
+    metadata = make_metadata(written, recording)
     file.seek(at_setup)
     file.write(metadata + offsets.tobytes())
     file.seek(0)
-    file.write(_file_header(written, at_setup, at_setup + len(metadata), recording))
-    file.write(_bitmap_header(shape, size, recording))
+    file.write(make_file_header(written, at_setup, at_setup + len(metadata), recording))
+    file.write(make_bitmap_header(shape, size, recording))
 
 
 def _check_bits(packing: str, bits: int | None) -> int:
@@ -245,61 +236,3 @@ def _pack(frame: np.ndarray, packing: str) -> np.ndarray:
     else:
         pack_p12l(pixels, out)
     return out
-
-
-_P10_CODES = p10.make_code_table()
-
-
-def _file_header(count: int, at_setup: int, at_offsets: int, recording: _Recording) -> bytes:
-    compression = 2 if recording.bayer else 0
-    return struct.pack(
-        "<2sHHHiIiIIIIQ",
-        *(b"CI", 44, compression, 1, 0, count, 0, count, 44, at_setup, at_offsets, recording.trigger_ticks),
-    )
-
-
-def _bitmap_header(shape: tuple[int, ...], frame_bytes: int, recording: _Recording) -> bytes:
-    bit_count = 8 if recording.packing == "u8" else 16
-    levels = 1024 if recording.packing == "p10" else 2**recording.bits
-    return struct.pack(
-        "<IiiHHIIiiII",
-        *(40, shape[1], shape[0], 1, bit_count, _BI_COMPRESSION[recording.packing], frame_bytes, 0, 0, 0, levels),
-    )
-
-
-def _metadata(count: int, recording: _Recording) -> bytes:
-    """SETUP and the tagged blocks."""
-    metadata = _setup(recording)
-    if recording.time_ticks is not None:
-        metadata += struct.pack("<IHH", 8 + 8 * count, 1002, 1) + recording.time_ticks.astype("<u8").tobytes()
-    if recording.exposure_ticks is not None:
-        exposures = np.broadcast_to(recording.exposure_ticks, count)
-        metadata += struct.pack("<IHH", 8 + 4 * count, 1003, 0) + exposures.tobytes()
-    return metadata
-
-
-def _setup(recording: _Recording) -> bytes:
-    setup = bytearray(_SETUP_BYTES)
-
-    def put(form: str, offset: int, *values: object) -> None:
-        struct.pack_into("<" + form, setup, offset, *values)
-
-    rate = round(recording.frame_rate_hz)
-    is_p10 = recording.packing == "p10"
-    red, green, blue = recording.white_balance
-    exposure = 0 if recording.exposure_ticks is None else recording.exposure_ticks.reshape(-1)[0] / 2.0**32
-    put("H", 0, min(rate, 65535))  # FrameRate16
-    put("2sH", 140, b"ST", _SETUP_BYTES)
-    put("I", 743, recording.serial)
-    put("I", 768, min(rate, 2**32 - 1))  # FrameRate
-    put("I", 808, _CFA_OF_BAYER[recording.bayer])
-    put("8f", 852, *(red / green, blue / green) * 4)  # WBGain of up to four heads
-    put("I", 896, 10 if is_p10 else recording.bits)  # RealBPP
-    put("I", 1568, round(exposure * 1e9))  # ShutterNs
-    put("2i", 5732, *((p10.BLACK_CODE, p10.WHITE_CODE) if is_p10 else recording.levels))
-    put("f", 6976, min(recording.frame_rate_hz, 1e6))  # fPbRate
-    put("9f", 7252, *(1, 0, 0, 0, 1, 0, 0, 0, 1))  # cmCalib
-    put("I", 10112, recording.bits)  # RecBPP
-    put("256s", 10128, recording.camera.encode("latin-1", "replace")[:255])
-    put("d", 10400, recording.frame_rate_hz)
-    return bytes(setup)

@@ -119,6 +119,7 @@ WRONG = [
     ({"exposure_s": 1.0}, "exposure_s from 1.0 to 1.0, expected 0 to 1 s"),
     ({"exposure_s": np.ones(3) / 9}, r"exposure_s has shape \(3,\), expected one value or one per frame \(4\)"),
     ({"white_balance": (1, 0, 1)}, "white_balance is .*, expected three gains above 0"),
+    ({"serial": -1}, "serial is -1, expected 0 to"),
     ({"packing": "u8"}, "frame 0 has values .*, expected 0 to 255"),
 ]
 
