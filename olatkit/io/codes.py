@@ -59,7 +59,7 @@ def _encode(values, out, scale, offset, black):  # noqa: ANN001, ANN202
         x = values[i]
         code = np.sqrt(abs(x) + offset) - root
         code = black + scale * (code if x >= 0 else -code) + np.float32(0.5)
-        over = code >= np.float32(4096) or code < np.float32(0)
-        beyond += over
-        out[i] = np.uint16(min(max(code, np.float32(0)), np.float32(4095)))
+        beyond += not (code >= np.float32(0) and code < np.float32(4096))
+        code = code if code >= np.float32(0) else np.float32(0)  # also NaN
+        out[i] = np.uint16(min(code, np.float32(4095)))
     return beyond
