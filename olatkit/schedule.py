@@ -32,6 +32,10 @@ class Slot:
             raise ConfigError(f"slot kind {self.kind!r} is unknown, expected one of {', '.join(SLOT_KINDS)}")
         if not np.isfinite(self.gain) or self.gain <= 0:
             raise ConfigError(f"slot of kind '{self.kind}' has gain {self.gain!r}, expected a positive number")
+        lights = [light for light, _ in self.weights]
+        twice = [light for light in lights if lights.count(light) > 1]
+        if twice:
+            raise ConfigError(f"mix slot drives light {twice[0]} {len(twice)} times, expected once; add up its weights")
 
 
 @dataclass(frozen=True)
