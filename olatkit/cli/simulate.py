@@ -29,12 +29,14 @@ _AMOUNT, _COUNT = click.FloatRange(min=0), click.IntRange(min=0)
 @click.option("--bits", default=12, show_default=True, type=click.IntRange(8, 16), help="Bit depth of the camera.")
 @click.option("--read-noise", default=20.0, show_default=True, type=_AMOUNT, help="Electrons; a full well has 20,000.")
 @click.option("--truth", default="3", show_default=True, metavar="N", help="Instants with ground truth, or all.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, or a torch device such as cuda.")
 @workers_option
 @overwrite_option
 def command(
     out: Path, size: tuple[int, int], seconds: float, subject_seed: int, seed: int, speed_px: float, expression: float,
     rig_path: Path | None, schedule_path: Path | None, phase: str, crosstalk: float, ambient: float, flicker: float,
-    drop: float, bad_pixels: float, bits: int, read_noise: float, truth: str, workers: int | None, overwrite: bool,
+    drop: float, bad_pixels: float, bits: int, read_noise: float, truth: str, device: str, workers: int | None,
+    overwrite: bool,
 ) -> None:
     """Record a take on a simulated light stage, with ground truth.
 
@@ -67,7 +69,7 @@ def command(
     )
     troubles = Disturbances(crosstalk=crosstalk, ambient=ambient, drop=drop, flicker=flicker, seed=seed)
     with progress_bar("simulate") as progress:
-        subject = Subject(subject_seed, size, speed_px=speed_px, expression=expression)
+        subject = Subject(subject_seed, size, speed_px=speed_px, expression=expression, device=device)
         stage = Stage(subject, rig, schedule, sensor=sensor, phase=start, disturbances=troubles)
         paths = simulate(
             stage, out, ticks=ticks, truth=instants, workers=workers, overwrite=overwrite, progress=progress

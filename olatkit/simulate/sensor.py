@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from olatkit.errors import ConfigError
+
 _FILTERS = {"r": 0, "g": 1, "b": 2}
 
 
@@ -29,6 +31,11 @@ class Sensor:
         False gives rounded, noise-free codes.
     seed : int
         Noise of every frame and the place of bad pixels; a frame's noise depends on seed and tick alone.
+
+    Raises
+    ------
+    ConfigError
+        Numbers out of range.
     """
 
     bits: int = 12
@@ -43,14 +50,14 @@ class Sensor:
 
     def __post_init__(self) -> None:
         if not 0 <= self.black_level < self.white_level < 2**self.bits:
-            raise ValueError(
+            raise ConfigError(
                 f"black level {self.black_level} and white level {self.white_level} with {self.bits} bits, "
                 f"expected 0 <= black < white < {2**self.bits}"
             )
         if self.bayer not in ("gbrg", "rggb", "grbg", "bggr"):
-            raise ValueError(f"bayer pattern {self.bayer!r}, expected gbrg, rggb, grbg or bggr")
+            raise ConfigError(f"bayer pattern {self.bayer!r}, expected gbrg, rggb, grbg or bggr")
         if self.full_well_e <= 0 or self.read_noise_e < 0 or not 0 <= self.bad_pixels < 0.5:
-            raise ValueError(
+            raise ConfigError(
                 f"full_well_e {self.full_well_e}, read_noise_e {self.read_noise_e}, bad_pixels {self.bad_pixels}: "
                 "expected > 0, >= 0 and 0 to 0.5"
             )

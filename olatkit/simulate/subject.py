@@ -1,38 +1,22 @@
 """A moving head with exact answers: radiance under any light, normals, labels, coverage and flow at any time."""
 
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from olatkit.errors import ConfigError
 from olatkit.simulate import raster
 from olatkit.simulate.identity import Identity, make_identity
 from olatkit.simulate.model import Model, build_model
 from olatkit.simulate.pose import Motion, Pose, move_points
+from olatkit.simulate.renderer import CpuRenderer, View
+
+if TYPE_CHECKING:
+    from olatkit.simulate.renderer_torch import TorchRenderer
 
 # The orthographic camera sees FIELD_M metres of height around CENTRE_M.
 FIELD_M = 0.36
 CENTRE_M = (0.0, -0.027)
-# The shadow maps cover this sphere (middle, radius) [m].
-_SHADOW_SPHERE = (np.array([0.0, -0.055, -0.02]), 0.235)
-
-
-@dataclass(frozen=True, eq=False)
-class View:
-    """The subject at one instant as seen by the camera on one sample grid.
-
-    ``points`` (V, 3) are x, y in samples and depth in metres, ``face`` and ``depth`` the z-buffer, ``index`` (N,)
-    and ``table`` (N, COLUMNS) the surface under every covered sample.
-    """
-
-    time_s: float
-    vertices: np.ndarray
-    points: np.ndarray
-    face: np.ndarray
-    depth: np.ndarray
-    index: np.ndarray
-    table: np.ndarray
-    supersample: int
-
 
 class Subject:
     """A simulated person in front of an orthographic camera that looks along -Z.
@@ -50,19 +34,28 @@ class Subject:
         Scale of expression and blinking, 0 for a face at rest.
     supersample : int
         Samples per pixel and axis.
+    device : str
+        'cpu' runs compiled kernels; a torch device such as 'cuda' runs the same arithmetic in torch, 'torch:cpu'
+        in torch on the CPU.
+
+    Raises
+    ------
+    ConfigError
+        A negative speed or expression, or a torch device that is not there.
     """
 
     def __init__(
         self, seed: int, size: tuple[int, int] = (256, 256), *, speed_px: float = 60.0, expression: float = 1.0,
-        supersample: int = 2,
+        supersample: int = 2, device: str = "cpu",
     ) -> None:
         if speed_px < 0 or expression < 0:
-            raise ValueError(f"speed_px is {speed_px} and expression {expression}, expected both >= 0")
+            raise ConfigError(f"speed_px is {speed_px} and expression {expression}, expected both >= 0")
         self.seed, self.size, self.supersample = seed, size, supersample
         self.identity: Identity = make_identity(seed)
         self.model: Model = build_model(self.identity, height=size[0], supersample=supersample)
         self.pitch_m = FIELD_M / size[0]
-        self.shadow_size = int(np.clip(2 * size[0], 384, 2048))
+        shadow_size = int(np.clip(2 * size[0], 384, 2048))
+        self._renderer = _make_renderer(self.model, shadow_size, device)
         self.motion = Motion(seed, expression=expression)
         self.motion = Motion(seed, amplitude=self._amplitude(speed_px), expression=expression)
 
@@ -94,13 +87,7 @@ class Subject:
         m, pose = self.model, self.pose(time_s)
         vertices = move_points(m.points, m.weights, m.features, pose)
         points = self._project(vertices, ss)
-        height, width = self.size[0] * ss, self.size[1] * ss
-        face, depth = raster.rasterize(points, m.faces, m.cutout, m.uv, m.cut, height, width, False)
-        normals = raster.vertex_normals(vertices, m.faces, m.weld)
-        index, table = raster.gather(
-            face, points, m.faces, vertices, normals, m.uv, m.surface, pose.rotation.astype(np.float32)
-        )
-        return View(time_s, vertices, points, face, depth, index, table, ss)
+        return self._renderer.trace(vertices, points, pose.rotation, (self.size[0] * ss, self.size[1] * ss), ss)
 
     def _project(self, vertices: np.ndarray, supersample: int) -> np.ndarray:
         """World points to x, y [samples] and depth [m]."""
@@ -127,30 +114,11 @@ class Subject:
         ndarray, shape (H, W, 3), float32
             Linear radiance; a white Lambertian surface that faces a light of weight 1 shows 1/π.
         """
-        out = np.zeros((*self.size, 3), np.float32)
-        for direction, weight in zip(np.asarray(directions, np.float32), np.asarray(weights, np.float32), strict=True):
-            if weight.any():
-                self._add_light(view, direction, weight, out)
-        return out
+        return self._renderer.relight(view, np.asarray(directions), np.asarray(weights))
 
     def olat(self, view: View, directions: np.ndarray) -> np.ndarray:
         """Radiance under each light alone at unit irradiance, shape (L, H, W, 3) float32."""
-        one = np.ones((1, 3))
-        return np.stack([self.relight(view, direction[None], one) for direction in np.asarray(directions)])
-
-    def _add_light(self, view: View, direction: np.ndarray, weight: np.ndarray, out: np.ndarray) -> None:
-        """Add one light to ``out``, with shadows from a depth map seen from the light."""
-        m, n = self.model, self.shadow_size
-        middle, radius = _SHADOW_SPHERE
-        frame = _light_frame(direction, middle, radius, n)
-        seen = view.vertices @ frame[:, :3].T + frame[:, 3]
-        _, shadow = raster.rasterize(seen, m.faces, m.cutout, m.uv, m.cut, n, n, True)
-        texel = 2 * radius / n
-        offset = np.array([2.5 * texel, 0.8 * texel], np.float32)
-        raster.shade(
-            view.index, view.table, direction, shadow, frame, offset, self.size[1] * view.supersample, view.supersample,
-            weight, out,
-        )
+        return self._renderer.olat(view, np.asarray(directions))
 
     def alpha(self, time_s: float) -> np.ndarray:
         """Share of each pixel that the subject covers, (H, W) float32, in sixteenths."""
@@ -212,12 +180,15 @@ class Subject:
         return np.stack([1 - wb - wc, wb, wc], 1), corners
 
 
-def _light_frame(direction: np.ndarray, middle: np.ndarray, radius: float, size: int) -> np.ndarray:
-    """Affine map (3, 4) from world to shadow-map pixels and depth towards the light."""
-    up = np.array([0.0, 1.0, 0.0]) if abs(direction[1]) < 0.9 else np.array([0.0, 0.0, 1.0])
-    right = np.cross(up, direction)
-    right /= np.linalg.norm(right)
-    down = np.cross(right, direction)
-    rows = np.stack([right * size / (2 * radius), down * size / (2 * radius), direction])
-    shift = -rows @ middle + np.array([(size - 1) / 2, (size - 1) / 2, 0.0])
-    return np.concatenate([rows, shift[:, None]], 1).astype(np.float32)
+def _make_renderer(model: Model, shadow_size: int, device: str) -> "CpuRenderer | TorchRenderer":
+    """The renderer of a device."""
+    if device == "cpu":
+        return CpuRenderer(model, shadow_size)
+    from olatkit.simulate.renderer_torch import TorchRenderer
+
+    name = device.removeprefix("torch:")
+    try:
+        return TorchRenderer(model, shadow_size, name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device '{device}' cannot be used: {reason}; expected cpu, or a torch device") from error
