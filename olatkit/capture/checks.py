@@ -1,0 +1,309 @@
+"""Whether a take is good: each thing that can go wrong, graded against a stated limit."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from olatkit.imageset import CROSSTALK, INTERPOLATED, LOW_FLOW_CONFIDENCE, ONE_SIDED, SATURATED
+from olatkit.io.takes import Take
+
+LEVELS = ("good", "look", "bad")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One graded property of a take: ``level`` of :data:`LEVELS`, what was found, the limit, and what it means."""
+
+    level: str
+    name: str
+    found: str
+    limit: str
+    meaning: str
+
+
+@dataclass(frozen=True, eq=False)
+class LightLevels:
+    """What each light does in one imageset, measured on its subject.
+
+    Parameters
+    ----------
+    mean : ndarray, shape (L,)
+        Mean radiance of the subject, relative to full scale, gain divided out.
+    centroid : ndarray, shape (L, 2)
+        Place of the light's centre of brightness on the subject, x right and y up, in units of its size.
+    saturated : ndarray, shape (L,)
+        Share of the subject's pixels at or above full scale in any channel.
+    """
+
+    mean: np.ndarray
+    centroid: np.ndarray
+    saturated: np.ndarray
+
+
+def check_take(take: Take, levels: LightLevels | None = None) -> list[Check]:
+    """Grade everything that is known about a take; what was not recorded is left out.
+
+    Parameters
+    ----------
+    take : Take
+        With the notes and statistics of ``olatkit ingest``; imported photographs have fewer, and fewer checks.
+    levels : LightLevels, optional
+        Adds the checks of the single lights.
+
+    Returns
+    -------
+    list of Check
+        In the order of the process: clock, light, motion, result.
+    """
+    checks = [one(take) for one in _CHECKS]
+    if levels is not None:
+        checks += [_check_dark_lights(take, levels), _check_places(take, levels)]
+    return [check for check in checks if check is not None]
+
+
+def worst(checks: list[Check]) -> str:
+    """The worst level among checks, 'good' if there are none."""
+    return max((check.level for check in checks), key=LEVELS.index, default="good")
+
+
+def odd_lights(take: Take, levels: LightLevels) -> list[int]:
+    """Lights whose pictures do not look as their positions say: swapped, turned away or measured wrongly.
+
+    Mean and centre of brightness vary smoothly with the direction of light. A quadratic of the direction is fitted
+    to all other lights; a light is odd if it is off in any of the three by more than 7 robust standard deviations.
+    Needs 24 lights; for fewer the list is empty.
+    """
+    lit = np.flatnonzero(np.asarray(take.rig.enabled) & (levels.mean > 0))
+    if len(lit) < 24:
+        return []
+    x, y, z = take.rig.directions[lit].T
+    basis = np.stack([np.ones_like(x), x, y, z, x * y, x * z, y * z, x * x - y * y, 3 * z * z - 1], axis=1)
+    pinv = np.linalg.pinv(basis)
+    leverage = np.clip((basis * pinv.T).sum(axis=1), 0, 0.95)
+    values = np.column_stack([np.sqrt(levels.mean[lit]), levels.centroid[lit]])
+    residual = (values - basis @ (pinv @ values)) / (1 - leverage)[:, None]
+    spread = 1.4826 * np.median(np.abs(residual - np.median(residual, axis=0)), axis=0) + 1e-9
+    return [int(l) for l in lit[(np.abs(residual) > 7 * spread).any(axis=1)]]
+
+
+def _check_phase(take: Take) -> Check | None:
+    score = take.notes.get("phase_score")
+    if score is None:
+        return None
+    limit = "score ≥ 0.80 and ≥ 0.35 above the next offset; impossible below 0.70"
+    if not math.isfinite(score):
+        return Check("look", "Phase", f"{take.notes['phase']} frames, given by hand", limit, "nothing in the frames confirms it")
+    runner_up = take.notes["phase_runner_up"]
+    level = "good" if score >= 0.8 and score - runner_up >= 0.35 else "look" if score > 0.7 else "bad"
+    return Check(
+        level, "Phase", f"{take.notes['phase']} frames, score {score:.2f}, next {runner_up:.2f}", limit,
+        "which frame shows which light; wrong by one frame, every picture is lit by another light",
+    )
+
+
+def _check_lock(take: Take) -> Check | None:
+    scores = take.notes.get("window_scores")
+    if not scores:
+        return None
+    low = int((np.array(scores) < 0.7).sum())
+    gaps = take.notes.get("unrecorded_gaps", [])
+    level = "bad" if low > 0.1 * len(scores) else "look" if low or gaps else "good"
+    found = f"{len(scores) - low} of {len(scores)} windows in step"
+    if gaps:
+        found += f"; {sum(n for _, n in gaps)} frames lost without a trace in {len(gaps)} places, corrected"
+    return Check(level, "Lock over the take", found, "every window ≥ 0.70, no hidden loss", "camera and lights stay in step")
+
+
+def _check_frames(take: Take) -> Check | None:
+    frames = take.notes.get("frames")
+    if not frames:
+        return None
+    dropped, bad = int(take.notes.get("dropped", 0)), len(take.notes.get("bad_frames", []))
+    skipped = len(take.notes.get("skipped_references", []))
+    share = (dropped + bad) / (frames + dropped)
+    level = _grade(share, 0, 0.01)
+    if skipped:
+        level = "bad" if skipped > 0.05 * (len(take) + skipped) else "look"
+    found = f"{dropped} dropped, {bad} flickering or bad, of {frames + dropped}; {skipped} imagesets skipped"
+    return Check(level, "Frames", found, "none; bad from 1 % of the frames or 5 % of the imagesets",
+                 "a missing look at a light is replaced by its other look or its neighbours")
+
+
+def _check_exposure(take: Take) -> Check | None:
+    level = take.notes.get("tracking_level")
+    if level is None:
+        return None
+    grade = "good" if 0.2 <= level <= 0.95 else "look" if 0.05 <= level <= 0.98 else "bad"
+    return Check(grade, "Tracking exposure", f"{100 * level:.0f} % of full scale", "20 to 95 %",
+                 "bright parts of the fully lit frames; too dark is noisy, too bright blinds the flow")
+
+
+def _check_saturation(take: Take) -> Check | None:
+    if "saturated" not in take.stats:
+        return None
+    share, lights = float(np.nanmax(take.stats["saturated"])), float(((take.quality & SATURATED) > 0).mean())
+    level = max(_grade(share, 0.005, 0.05), _grade(lights, 0.1, 0.33), key=LEVELS.index)
+    return Check(level, "Saturation", f"{_percent(share)} of the subject, {_percent(lights)} of the images above 1 %",
+                 "under 0.5 % and 10 %; bad from 5 % and 33 %", "highlights that the sensor cut off stay too dark when relit")
+
+
+def _check_code_range(take: Take) -> Check | None:
+    if "beyond_codes" not in take.stats:
+        return None
+    count = float(take.stats["beyond_codes"].sum())
+    share = count / math.prod(take.codes_shape)
+    return Check(_grade(share, 1e-4, 1e-2), "Stored range", f"{count:.0f} values limited ({_percent(share)})",
+                 "under 0.01 %; bad from 1 %", "values under -0.05 or over 4 of full scale do not fit the stored codes")
+
+
+def _check_closure(take: Take) -> Check | None:
+    if "closure" not in take.stats:
+        return None
+    errors = take.stats["closure"]
+    middle = float(np.median(errors))
+    return Check(_grade(abs(middle), 0.03, 0.1), "Closure", f"{100 * middle:+.1f} % (from {100 * errors.min():+.1f} to {100 * errors.max():+.1f} %)",
+                 "within ±3 %; bad from ±10 %", "sum of all lights against the fully lit frame: ambient light, drive or black level")
+
+
+def _check_crosstalk(take: Take) -> Check | None:
+    if "crosstalk" not in take.notes:
+        return None
+    used, estimate = float(take.notes["crosstalk"]), take.notes.get("crosstalk_estimate")
+    measured = "not measured" if estimate is None else f"measured {100 * estimate[0]:.2f} ± {100 * estimate[1]:.2f} %"
+    left = float(((take.quality & CROSSTALK) > 0).mean())
+    level = _grade(used, 0.05, 0.2)
+    if estimate is not None and estimate[0] - used > max(0.005, 3 * estimate[1]):
+        level = max(level, "look", key=LEVELS.index)
+    found = f"{measured}, {100 * used:.2f} % inverted"
+    found += f"; left in {_percent(left)} of the images after gaps" if left else ""
+    return Check(level, "Crosstalk", found, "under 5 %; bad from 20 %; what is measured is inverted",
+                 "light of one frame that leaks into the next one")
+
+
+def _check_ambient(take: Take) -> Check | None:
+    if take.schedule is None:
+        return None
+    share = take.notes.get("ambient_share")
+    if share is not None:
+        whole = float(share) * len(take.rig)
+        return Check(_grade(abs(whole), 0.05, 0.3), "Ambient light", f"{100 * whole:.2f} % of all lights' sum, subtracted",
+                     "under 5 %; bad from 30 %", "light in the room that is on in every frame")
+    dark = int((take.schedule.kinds == "dark").sum())
+    found = f"subtracted by {dark} dark slots per cycle" if dark else "not measured (no dark slots); closure would show much of it"
+    return Check("good", "Ambient light", found, "", "light in the room that is on in every frame")
+
+
+def _check_motion(take: Take) -> Check | None:
+    if "motion_px" not in take.stats or take.schedule is None:
+        return None
+    speed = take.stats["motion_px"]
+    share = float(speed.max()) / take.box[3]
+    return Check(_grade(share, 0.04, 0.12), "Motion", f"up to {speed.max():.1f} px in 60 frames ({100 * share:.1f} % of the width)",
+                 "under 4 %; bad from 12 %", "fast motion leaves shading and silhouettes less exact")
+
+
+def _check_flow(take: Take) -> Check | None:
+    if "disagreement" not in take.stats or take.schedule is None:
+        return None
+    if take.notes.get("config", {}).get("motion", {}).get("method") == "none":
+        return Check("look", "Motion tracking", "switched off", "on", "nothing was brought to the reference instant")
+    share = float(take.stats["disagreement"].max())
+    lights = float(((take.quality & LOW_FLOW_CONFIDENCE) > 0).mean())
+    level = max(_grade(share, 0.05, 0.15), _grade(lights, 0.01, 0.1), key=LEVELS.index)
+    found = f"{_percent(share)} of the subject disagrees at worst; {_percent(lights)} of the images flagged"
+    return Check(level, "Motion tracking", found, "under 5 %, flagged under 1 %; bad from 15 % and 10 %",
+                 "fully lit frames, brought together, must look alike")
+
+
+def _check_looks(take: Take) -> Check | None:
+    if take.schedule is None:
+        return None
+    inner = _inner(take)
+    filled = float(((take.quality & INTERPOLATED) > 0).mean())
+    sided = float(((take.quality[inner] & ONE_SIDED) > 0).mean()) if inner.any() else 0.0
+    level = max(_grade(filled, 0, 0.05), _grade(sided, 0.01, 0.1), key=LEVELS.index)
+    found = f"{_percent(sided)} from one look only, {_percent(filled)} filled in from neighbours"
+    return Check(level, "Looks at each light", found, "under 1 % and none; bad from 10 % and 5 %",
+                 "away from both ends of the take every light is seen before and after each instant")
+
+
+def _check_dead(take: Take) -> Check:
+    dead = np.flatnonzero(~np.asarray(take.rig.enabled))
+    share = len(dead) / len(take.rig)
+    found = f"none of {len(take.rig)}" if not dead.size else f"{len(dead)} of {len(take.rig)}: {_list(dead)}"
+    return Check(_grade(share, 0, 0.1), "Dead lights", found, "none; bad from 10 %", "the rig file switches these off; neighbours cover for them")
+
+
+def _check_dark_lights(take: Take, levels: LightLevels) -> Check:
+    """Enabled lights that give next to nothing although lights beside them do."""
+    enabled = np.asarray(take.rig.enabled)
+    near = np.argsort(-(take.rig.directions @ take.rig.directions.T), axis=1)[:, 1:7]
+    around = np.median(levels.mean[near], axis=1) if near.size else levels.mean
+    dark = np.flatnonzero(enabled & (levels.mean < 0.1 * around))
+    found = "none" if not dark.size else f"{len(dark)}: {_list(dark)}"
+    return Check("bad" if dark.size else "good", "Dark though enabled", found, "none under 10 % of their neighbours",
+                 "a lamp that failed, or a schedule that names the wrong one")
+
+
+def _check_places(take: Take, levels: LightLevels) -> Check | None:
+    if len(take.rig) < 24:
+        return None
+    odd = odd_lights(take, levels)
+    found = "all as their positions say" if not odd else f"{len(odd)} odd: {_list(odd)}"
+    return Check("look" if odd else "good", "Lights in place", found, "within 7 standard deviations",
+                 "brightness and its centre follow the direction of light; swapped lamps do not")
+
+
+_CHECKS: tuple[Callable[[Take], Check | None], ...] = (
+    _check_phase, _check_lock, _check_frames, _check_exposure, _check_saturation, _check_code_range, _check_crosstalk,
+    _check_ambient, _check_closure, _check_motion, _check_flow, _check_looks, _check_dead,
+)
+
+
+def _inner(take: Take) -> np.ndarray:
+    """Imagesets with a whole cycle on both sides, bool (N,); towards the ends single looks are to be expected."""
+    assert take.schedule is not None
+    cycle, ticks = take.schedule.cycle, np.asarray(take.reference_ticks)
+    first = int(take.notes.get("first_frame", 0))
+    last = first + int(take.notes.get("stop_frame", 0)) - first + int(take.notes.get("dropped", 0)) - 1
+    return (ticks - first >= cycle) & (last - ticks >= cycle)
+
+
+def _grade(value: float, look: float, bad: float) -> str:
+    """Level of a value where more is worse: good up to ``look``, bad from ``bad``."""
+    return "good" if value <= look else "look" if value < bad else "bad"
+
+
+def _percent(share: float) -> str:
+    return "none" if share == 0 else f"{100 * share:.2g} %"
+
+
+def _list(items: Any) -> str:
+    shown = ", ".join(str(int(i)) for i in list(items)[:8])
+    return shown + (" ..." if len(items) > 8 else "")
+
+
+def measure_light(rgb: np.ndarray, mask: np.ndarray, gain: np.ndarray) -> tuple[float, float, float, float]:
+    """Mean, centre of brightness (x, y) and saturated share of one light's image on the subject.
+
+    Parameters
+    ----------
+    rgb : ndarray, shape (H, W, 3)
+        Linear, gain divided out.
+    mask : ndarray of bool, shape (H, W)
+        The subject, not empty.
+    gain : ndarray, shape (3,)
+        The light's gain, to know what the sensor saw.
+    """
+    rows, columns = np.nonzero(mask)
+    seen = rgb[rows, columns]
+    weight = np.maximum(seen.mean(axis=1), 0)
+    total = max(float(weight.sum()), 1e-9)
+    half = max(np.ptp(rows), np.ptp(columns), 1) / 2
+    x = float((columns * weight).sum()) / total - float(columns.mean())
+    y = float(rows.mean()) - float((rows * weight).sum()) / total
+    saturated = float((seen * gain >= 0.98).any(axis=1).mean())
+    return float(seen.mean()), x / half, y / half, saturated

@@ -1,0 +1,259 @@
+"""The report of a take on disk: pictures and measurements from its imagesets, and from the stream while it is there."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from olatkit.capture.checks import LightLevels, measure_light
+from olatkit.capture.demultiplex import assemble_imageset
+from olatkit.capture.moments import frame_features
+from olatkit.capture.plan import CapturePlan
+from olatkit.capture.report import Comb, Picture, ReportExtras, render_report
+from olatkit.color import luminance, to_srgb8
+from olatkit.envmap import EnvironmentMap
+from olatkit.geometry import latlong_directions
+from olatkit.io.outputs import refuse_existing, whole_file
+from olatkit.io.streams import FrameStream
+from olatkit.io.takes import Take, open_take
+from olatkit.render.pictures import contact_sheet
+from olatkit.render.relight import relight
+from olatkit.render.weights import light_weights
+from olatkit.vision.matting import foreground_mask
+
+PICTURE_PX = 360  # longest side of the pictures that are relit
+THUMB_PX = 96
+COLUMNS = 12
+YAWS = 8
+
+
+def write_report(
+    take_path: Path, *, overwrite: bool = False, plan: CapturePlan | None = None, stream: FrameStream | None = None,
+) -> Path:
+    """Write ``NAME.report.html`` beside the take ``NAME.olat.h5``.
+
+    Parameters
+    ----------
+    take_path : Path
+        A take.
+    overwrite : bool
+        Replace an existing report.
+    plan, stream : CapturePlan, FrameStream, optional
+        How the take was made and from what. With both, the report also shows the frames' brightness and one
+        imageset without motion compensation.
+
+    Returns
+    -------
+    Path
+        The report.
+
+    Raises
+    ------
+    OutputExistsError
+        The report exists and ``overwrite`` is False.
+    """
+    out = report_path(take_path)
+    refuse_existing(out, overwrite=overwrite)
+    with open_take(take_path) as take:
+        text = render_report(take, title=take_path.name.removesuffix(".olat.h5"), extras=_extras(take, plan, stream))
+    with whole_file(out, overwrite=overwrite) as part:
+        part.write_text(text, encoding="utf-8")
+    return out
+
+
+def report_path(take_path: Path) -> Path:
+    """Where the report of a take lies."""
+    return take_path.with_name(take_path.name.removesuffix(".olat.h5") + ".report.html")
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """One imageset reduced to page size: ``olat`` (L, h, w, 3) and ``full`` (h, w, 3), linear; ``mask`` (h, w)."""
+
+    index: int
+    olat: np.ndarray
+    full: np.ndarray
+    mask: np.ndarray
+    levels: LightLevels
+
+
+def _extras(take: Take, plan: CapturePlan | None, stream: FrameStream | None) -> ReportExtras:
+    look = _look_at(take, len(take) // 2)
+    comparison, comb = [], None
+    if plan is not None and stream is not None:
+        comb = _comb(plan, stream)
+        if plan.config.motion.method != "none":
+            comparison = _comparison(take, plan, stream)
+    return ReportExtras(
+        look.index, _turntable(take, look), _closure(take, look), comparison, _sheet(take, look), look.levels, comb
+    )
+
+
+def _look_at(take: Take, index: int) -> _Look:
+    """Read an imageset light by light, measure each light and keep it at page size."""
+    full = take.read_full(index)
+    mask = foreground_mask(full.mean(axis=2))
+    if not mask.any():
+        mask[:] = True
+    gains = np.asarray(take.rig.gains, np.float32)
+    olat, rows = [], []
+    for light in range(len(take.rig)):
+        rgb = take.read_box(index, slice(light, light + 1))[0]
+        rows.append(measure_light(rgb, mask, gains[light]))
+        olat.append(_reduce(rgb))
+    means, xs, ys, saturated = np.array(rows).T
+    levels = LightLevels(means, np.stack([xs, ys], axis=1), saturated)
+    small = _reduce(mask.astype(np.float32)) > 0.5
+    return _Look(index, np.array(olat), _reduce(full), small, levels)
+
+
+def _reduce(image: np.ndarray, longest: int = PICTURE_PX) -> np.ndarray:
+    """Reduce to at most ``longest`` pixels by area averaging, which commutes with adding up lights."""
+    import cv2
+
+    scale = longest / max(image.shape[:2])
+    if scale >= 1:
+        return image
+    size = max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1)
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def simple_sky(height: int = 32, width: int = 64) -> EnvironmentMap:
+    """A soft sky over dark ground with a warm sun at 35 degrees in front and to the right; linear, no file needed."""
+    d = latlong_directions(height, width)
+    up = d[..., 1:2]
+    sky = np.where(up > 0, 0.25 + 0.35 * up, 0.10 * (1 + up)) * np.array([0.75, 0.9, 1.25])
+    elevation, azimuth = np.radians(35), np.radians(50)
+    sun = np.array([np.cos(elevation) * np.sin(azimuth), np.sin(elevation), np.cos(elevation) * np.cos(azimuth)])
+    glow = np.exp(60 * (d @ sun - 1))[..., None] * np.array([1.25, 0.95, 0.65]) * 22
+    return EnvironmentMap((sky + glow).astype(np.float32), "simple sky")
+
+
+def _turntable(take: Take, look: _Look) -> Picture:
+    """The subject under the simple sky, turned once around."""
+    sky = simple_sky()
+    yaws = [360.0 * k / YAWS for k in range(YAWS)]
+    weights = np.array([light_weights(sky.rotate(yaw), take.rig) for yaw in yaws])
+    pictures = relight(look.olat, weights)
+    exposure = _exposure(pictures, look.mask)
+    strip = contact_sheet([to_srgb8(p * exposure) for p in pictures], YAWS, [f"{yaw:.0f} deg" for yaw in yaws])
+    return Picture(strip, f"Turntable of light, imageset {look.index}", (
+        "A soft sky and a low warm sun, turned in steps of 45 degrees; one exposure. "
+        "Good: the light travels smoothly around the subject, without ghosts or coloured edges."
+    ))
+
+
+def _closure(take: Take, look: _Look) -> list[Picture]:
+    """Fully lit frame, sum of the lights, and their difference."""
+    gains = np.asarray(take.rig.gains) * np.asarray(take.rig.enabled)[:, None]
+    total = relight(look.olat, gains)
+    exposure = _exposure(look.full, look.mask)
+    reference = luminance(look.full)
+    floor = 0.05 * float(np.median(reference[look.mask]))
+    error = np.where(look.mask, (luminance(total) - reference) / np.maximum(reference, floor), 0)
+    return [
+        Picture(to_srgb8(look.full * exposure), "Fully lit frame ÷ its drive", "One tracking frame of the camera."),
+        Picture(to_srgb8(total * exposure), f"Sum of {len(take.rig)} lights", "Good: the same picture, to the eye."),
+        Picture(_signed(error / 0.2), "Difference (blue −20 % … red +20 %)", "Good: white. Coloured rims are motion, an even tint is drive, ambient light or black level."),
+    ]
+
+
+def _signed(value: np.ndarray) -> np.ndarray:
+    """Values -1 ... 1 as blue, white, red; shape (..., 3) uint8."""
+    v = np.clip(value, -1, 1)[..., None]
+    red, blue = np.array([200, 40, 40.0]), np.array([30, 90, 180.0])
+    return np.round(255 + np.where(v > 0, v * (red - 255), -v * (blue - 255))).astype(np.uint8)
+
+
+def _sheet(take: Take, look: _Look) -> Picture:
+    """All lights in rows from top to bottom of the stage, each row from the picture's left around the front."""
+    import cv2
+
+    directions = take.rig.directions
+    height, width = look.olat.shape[1:3]
+    scale = THUMB_PX / width
+    size = (THUMB_PX, max(round(height * scale), 1))
+    exposure = 0.9 / max(float(np.percentile(luminance(look.olat[:, look.mask]), 99.0)), 1e-6)
+    thumbs = [to_srgb8(cv2.resize(o, size, interpolation=cv2.INTER_AREA) * np.float32(exposure)) for o in look.olat]
+    order = _stage_order(directions)
+    sheet = contact_sheet([thumbs[l] for l in order], COLUMNS, [str(l) for l in order], gap_px=2)
+    return Picture(sheet, f"The {len(order)} lights of imageset {look.index}", (
+        f"By height of the light, topmost first, and around the stage within a row; one exposure (×{exposure:.3g} from full scale). "
+        "Good: each lit from where its place in the sheet says, none black in front, no double edges."
+    ))
+
+
+def _stage_order(directions: np.ndarray) -> list[int]:
+    """Lights by height in rows of :data:`COLUMNS`, and by azimuth from behind over left, front, right within a row."""
+    by_height = np.argsort(-directions[:, 1], kind="stable")
+    order: list[int] = []
+    for start in range(0, len(by_height), COLUMNS):
+        line = by_height[start : start + COLUMNS]
+        azimuth = np.arctan2(directions[line, 0], directions[line, 2])
+        order += [int(l) for l in line[np.argsort(azimuth, kind="stable")]]
+    return order
+
+
+def _comb(plan: CapturePlan, stream: FrameStream) -> Comb:
+    """Mean brightness of two cycles of frames in the middle of the take."""
+    used = np.flatnonzero(plan.good)
+    count = min(2 * plan.schedule.cycle, len(used))
+    start = int(used[(len(used) - count) // 2])
+    stop = min(start + count, len(stream))
+    means = np.concatenate([
+        frame_features(stream.read(a, min(a + 40, stop)), black_level=stream.black_level, white_level=stream.white_level)[:, 0]
+        for a in range(start, stop, 40)
+    ])
+    ticks = plan.ticks[start:stop]
+    tracking = np.isin((ticks - plan.phase) % plan.schedule.cycle, plan.schedule.tracking_slots)
+    return Comb(ticks, means, tracking)
+
+
+def _comparison(take: Take, plan: CapturePlan, stream: FrameStream) -> list[Picture]:
+    """The imageset of fastest motion relit without and with motion compensation, and the region that gained most."""
+    index = int(np.argmax(take.stats["motion_px"]))
+    still = plan.config.model_copy(update={"motion": plan.config.motion.model_copy(update={"method": "none"})})
+    olat: list[np.ndarray] = []
+    assemble_imageset(
+        replace(plan.demultiplexer, config=still), plan.frames(stream), int(plan.references[index]),
+        lambda _light, rgb: olat.append(_reduce(rgb, 512)),
+    )
+    weights = light_weights(simple_sky(), take.rig)
+    before = relight(np.array(olat), weights)
+    del olat
+    after = relight(np.array([_reduce(take.read_box(index, slice(l, l + 1))[0], 512) for l in range(len(take.rig))]), weights)
+    mask = foreground_mask(after.mean(axis=2))
+    exposure = _exposure(after, mask)
+    pair = [to_srgb8(p * exposure) for p in (before, after)]
+    window = _largest_difference(*pair)
+    caption = f"Imageset {index}, the fastest of the take."
+    return [
+        Picture(pair[0], "Without compensation", caption + " Ghosts and double edges are motion between lights."),
+        Picture(pair[1], "With compensation", caption + " Good: as sharp as a single exposure."),
+        Picture(_enlarge(pair[0][window], pair[0].shape), "Without, enlarged", "Where the two differ most."),
+        Picture(_enlarge(pair[1][window], pair[1].shape), "With, enlarged", "The same place."),
+    ]
+
+
+def _largest_difference(a: np.ndarray, b: np.ndarray) -> tuple[slice, slice]:
+    """The part of a third of the picture's size in which two pictures differ most."""
+    import cv2
+
+    difference = np.abs(a.astype(np.float32) - b).mean(axis=2)
+    height, width = (max(v // 3, 1) for v in difference.shape)
+    total = cv2.boxFilter(difference, -1, (width, height), anchor=(0, 0), borderType=cv2.BORDER_REPLICATE)
+    total = total[: difference.shape[0] - height + 1, : difference.shape[1] - width + 1]
+    top, left = (int(v) for v in np.unravel_index(total.argmax(), total.shape))
+    return slice(top, top + height), slice(left, left + width)
+
+
+def _enlarge(part: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    import cv2
+
+    return cv2.resize(part, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
+
+
+def _exposure(linear: np.ndarray, mask: np.ndarray) -> np.float32:
+    """Factor that gives the subject a median luminance of 0.25, over all pictures given."""
+    level = float(np.median(luminance(linear[..., mask, :])))
+    return np.float32(0.25 / max(level, 1e-9))
