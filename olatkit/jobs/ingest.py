@@ -22,9 +22,11 @@ from olatkit.errors import CaptureError, OutputExistsError
 from olatkit.imageset import CLIPPED_CODES
 from olatkit.io import codes as radiance_codes
 from olatkit.io.documents import read_rig, read_schedule, rig_from_document, rig_to_document
+from olatkit.io.outputs import refuse_existing
 from olatkit.io.sources import open_stream
 from olatkit.io.streams import FrameStream
 from olatkit.io.takes import ImagesetRows, TakeHeader, merge_parts, part_is_whole, write_part
+from olatkit.jobs.report import report_path, write_report
 from olatkit.jobs.schedulers import Progress, default_workers, run_tasks
 from olatkit.schedule import schedule_from_document, schedule_to_document
 from olatkit.vision.demosaic import DemosaicModel
@@ -103,6 +105,8 @@ def ingest(
     out = Path(out)
     if out.exists() and not overwrite:
         raise OutputExistsError(f"{out} exists; choose another name or pass --overwrite")
+    if report:
+        refuse_existing(report_path(out), overwrite=overwrite)
     stream = open_stream(source) if transfer is None else open_stream(source, transfer=transfer)  # type: ignore[call-arg]
     rig_, schedule_ = read_rig(rig), read_schedule(schedule)
     features = scan_features(source, stream, transfer, scheduler, workers, scan_progress)
@@ -125,7 +129,7 @@ def ingest(
     merge_parts(names, out, header, overwrite=overwrite)
     shutil.rmtree(parts)
     if report:
-        write_report(out, overwrite=overwrite)
+        write_report(out, overwrite=overwrite, plan=plan, stream=stream)
     return _summary(out, plan, len(names) - len(todo))
 
 
