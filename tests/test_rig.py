@@ -36,7 +36,8 @@ def test_arrays_cannot_be_changed():
 
 def test_digest_covers_everything():
     changed = [
-        LightRig("a", AXES), LightRig("a", AXES[::-1]), LightRig("a", AXES, AXES), LightRig("a", AXES, gains=2 * np.ones((3, 3))),
+        LightRig("a", AXES), LightRig("a", AXES[::-1]), LightRig("a", AXES, AXES),
+        LightRig("a", AXES, gains=2 * np.ones((3, 3))),
         LightRig("a", AXES, enabled=[True, False, True]),
     ]
     assert len({rig.digest for rig in changed}) == len(changed)

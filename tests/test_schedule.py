@@ -91,7 +91,8 @@ def schedules(draw):
     lights = draw(st.integers(1, 8))
     slots = [Slot("olat", light=n) for n in range(lights)]
     extra = st.sampled_from([
-        Slot("track", gain=0.25), Slot("dark"), Slot("matte"), Slot("mix", weights=tuple((n, 0.5**n) for n in range(lights))),
+        Slot("track", gain=0.25), Slot("dark"), Slot("matte"),
+        Slot("mix", weights=tuple((n, 0.5**n) for n in range(lights))),
     ])
     slots = draw(st.permutations(slots + draw(st.lists(extra, max_size=6))))
     return LightingSchedule(

@@ -12,8 +12,11 @@ FLOAT64_EXACT = 1e-9
 FLOW_PX = 0.15
 """Mean error of dense inverse search on a textured picture that slides by a few pixels, away from the border."""
 
-WARP_CUBIC = 2e-2
-"""Bicubic interpolation (a = -0.75) of waves six pixels long, of contrast 1."""
+WARP_CUBIC = 1e-2
+"""OpenCV's bicubic interpolation (a = -0.75) of waves twelve pixels long, of contrast 1."""
+
+WARP_LINEAR = 2e-2
+"""Bilinear interpolation of the same: up to a quarter pixel squared times the curvature."""
 
 MULTIPLEX_GAIN = 0.01
 """The noise gain of a code is known to two decimals."""

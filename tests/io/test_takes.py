@@ -1,0 +1,255 @@
+"""Takes on disk: parts, merge, reading, damage, sharing between threads and processes."""
+
+import multiprocessing
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import h5py
+import hdf5plugin  # noqa: F401  the test opens compressed datasets itself
+import numpy as np
+import pytest
+
+from olatkit.errors import FormatError, OutputExistsError
+from olatkit.imageset import ONE_SIDED
+from olatkit.io.codes import decode, encode
+from olatkit.io.documents import rig_from_document, rig_to_document
+from olatkit.io.takes import ImagesetRows, TakeHeader, merge_parts, open_take, part_is_whole, write_part
+from olatkit.rig import default_rig
+from olatkit.schedule import grouped_schedule
+
+LIGHTS, SHAPE, BOX = 5, (20, 30), (4, 6, 12, 16)
+HEADER = TakeHeader(
+    rig_from_document(rig_to_document(default_rig(LIGHTS))),
+    grouped_schedule(range(LIGHTS), group=5, tracking_gain=0.2, stride=3), SHAPE, BOX, 25.0,
+    notes={"phase": 3, "command": "ingest"},
+)
+
+
+def make_rows(i, header=HEADER):
+    rng = np.random.default_rng(i)
+    radiance = rng.gamma(1, 0.3, (len(header.rig), *header.box[2:], 3)).astype(np.float32)
+    codes = encode(radiance)[0] if header.encoding == "sqrt12" else radiance.astype(header.encoding)
+    return ImagesetRows(
+        codes, rng.random((*header.box[2:], 3), np.float32), np.full(len(header.rig), ONE_SIDED * (i % 2), np.uint8),
+        rng.integers(-60, 60, (len(header.rig), 2)).astype(np.int32), rng.random(len(header.rig), np.float32),
+        60 + 40 * i, 60 + 40 * i, 0.06 + 0.04 * i, {"motion_px": float(i), "closure": -0.01},
+    )
+
+
+def write_take(folder, count=3, header=HEADER, name="take.olat.h5"):
+    parts = []
+    for i in range(count):
+        parts.append(folder / f"{i}.h5")
+        write_part(parts[-1], make_rows(i, header), header, "digest")
+    merge_parts(parts, folder / name, header)
+    return folder / name
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return write_take(tmp_path_factory.mktemp("take"))
+
+
+@pytest.mark.parametrize("encoding", ["sqrt12", "float16", "float32"])
+@pytest.mark.parametrize("compression", ["bitshuffle", "gzip", "none"])
+def test_everything_comes_back(tmp_path, encoding, compression):
+    header = replace(HEADER, encoding=encoding, compression=compression)
+    take = open_take(write_take(tmp_path, header=header))
+    assert len(take) == 3
+    assert take.shape == SHAPE
+    assert take.box == BOX
+    assert take.encoding == encoding
+    assert take.rig.digest == HEADER.rig.digest
+    assert take.schedule == HEADER.schedule
+    assert take.notes == HEADER.notes
+    assert take.stats["motion_px"].tolist() == [0, 1, 2]
+    for i in range(3):
+        rows = make_rows(i, header)
+        expected = decode(rows.codes) if encoding == "sqrt12" else rows.codes.astype(np.float32)
+        np.testing.assert_array_equal(take.read_box(i), expected)
+        np.testing.assert_array_equal(take.read_full(i), rows.full)
+        np.testing.assert_array_equal(take.observations[i], rows.observations)
+        np.testing.assert_array_equal(take.weights_after[i], rows.weights_after)
+        assert (take.reference_frames[i], take.times_s[i]) == (rows.reference_frames, rows.times_s)
+
+
+def test_imagesets_are_full_frames_with_zeros_around(path):
+    take = open_take(path)
+    imageset = take[1]
+    top, left, h, w = BOX
+    inside = np.zeros(SHAPE, bool)
+    inside[top : top + h, left : left + w] = True
+    assert imageset.radiance.shape == (LIGHTS, *SHAPE, 3)
+    assert not imageset.radiance[:, ~inside].any()
+    assert not imageset.full[~inside].any()
+    np.testing.assert_array_equal(imageset.radiance[:, top : top + h, left : left + w], take.read_box(1))
+    assert imageset.time_s == pytest.approx(0.1)
+    assert (imageset.quality == ONE_SIDED).all()
+
+
+def test_some_lights_only(path):
+    take = open_take(path)
+    np.testing.assert_array_equal(take.read_box(2, slice(1, 3)), take.read_box(2)[1:3])
+
+
+def test_sequence_manners(path):
+    take = open_take(path)
+    np.testing.assert_array_equal(take[-1].radiance, take[2].radiance)
+    assert [round(imageset.time_s, 2) for imageset in take] == [0.06, 0.1, 0.14]
+    for index in (3, -4):
+        with pytest.raises(IndexError, match=f"imageset {index} is outside 0 to 2"):
+            take[index]
+    assert repr(take) == "Take('take.olat.h5', 3 imagesets, 5 lights, 30x20, box (4, 6, 12, 16))"
+
+
+def test_chunks_are_copied_byte_by_byte(tmp_path):
+    path = write_take(tmp_path)
+    with h5py.File(path) as take:
+        for i in range(3):
+            with h5py.File(tmp_path / f"{i}.h5") as part:
+                for light in range(LIGHTS):
+                    want = part["codes"].id.read_direct_chunk((light, 0, 0, 0))
+                    assert take["codes"].id.read_direct_chunk((i, light, 0, 0, 0)) == want
+                want = part["full"].id.read_direct_chunk((0, 0, 0, 0))
+                assert take["full"].id.read_direct_chunk((i, 0, 0, 0)) == want
+
+
+def test_equal_content_gives_equal_bytes(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    a, b = write_take(tmp_path / "a"), write_take(tmp_path / "b")
+    assert a.read_bytes() == b.read_bytes()
+    assert (tmp_path / "a/0.h5").read_bytes() == (tmp_path / "b/0.h5").read_bytes()
+
+
+def test_merge_keeps_existing_takes(tmp_path):
+    path = write_take(tmp_path)
+    before = path.read_bytes()
+    with pytest.raises(OutputExistsError, match=r"take\.olat\.h5 exists"):
+        merge_parts([tmp_path / "0.h5"], path, HEADER)
+    assert path.read_bytes() == before
+    merge_parts([tmp_path / "0.h5"], path, HEADER, overwrite=True)
+    assert len(open_take(path)) == 1
+
+
+def test_merge_names_a_damaged_part(tmp_path):
+    write_take(tmp_path)
+    (tmp_path / "1.h5").write_bytes((tmp_path / "1.h5").read_bytes()[:500])
+    with pytest.raises(FormatError, match=r"1\.h5: damaged part.*delete it and run again"):
+        merge_parts([tmp_path / f"{i}.h5" for i in range(3)], tmp_path / "other.olat.h5", HEADER)
+    assert not (tmp_path / "other.olat.h5").exists()
+
+
+def test_parts_know_their_run(tmp_path):
+    part = tmp_path / "0.h5"
+    assert not part_is_whole(part, "digest")
+    write_part(part, make_rows(0), HEADER, "digest")
+    assert part_is_whole(part, "digest")
+    assert not part_is_whole(part, "other settings")
+    part.write_bytes(b"torn")
+    assert not part_is_whole(part, "digest")
+    assert [p.name for p in tmp_path.iterdir()] == ["0.h5"]
+
+
+# ---------------------------------------------------------------- damage
+
+def test_missing_take(tmp_path):
+    with pytest.raises(FormatError, match=r"gone\.olat\.h5: no such take"):
+        open_take(tmp_path / "gone.olat.h5")
+
+
+@pytest.mark.parametrize("content", [b"", b"not HDF5 at all" * 100])
+def test_another_file(tmp_path, content):
+    path = tmp_path / "x.olat.h5"
+    path.write_bytes(content)
+    with pytest.raises(FormatError, match=r"x\.olat\.h5: not an HDF5 file or damaged"):
+        open_take(path)
+
+
+def change(path, edit):
+    with h5py.File(path, "r+") as file:
+        edit(file)
+
+
+@pytest.mark.parametrize("edit, message", [
+    (lambda f: f.attrs.__delitem__("format"), "not a take"),
+    (lambda f: f.attrs.__setitem__("version", 2), "version 2, this olatkit reads up to 1; update it"),
+    (lambda f: f.__delitem__("quality"), "dataset 'quality' is missing"),
+    (lambda f: f.attrs.__delitem__("box"), "damaged take"),
+    (lambda f: f.attrs.__setitem__("rig", "{"), "damaged take"),
+    (lambda f: f.attrs.__setitem__("rig", "{}"), "rig: key 'lights'"),
+    (lambda f: f.attrs.__setitem__("box", [0, 0, 9, 9]), r"codes have shape \(3, 5, 12, 16, 3\)"),
+])
+def test_damaged_takes_are_refused(tmp_path, edit, message):
+    path = write_take(tmp_path)
+    change(path, edit)
+    with pytest.raises(ValueError, match=message) as caught:
+        open_take(path)
+    assert "take.olat.h5" in str(caught.value)
+
+
+def test_truncated_take(path, tmp_path):
+    whole = path.read_bytes()
+    short = tmp_path / "short.olat.h5"
+    short.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(FormatError, match=r"short\.olat\.h5: not an HDF5 file or damaged"):
+        open_take(short)
+
+
+def test_a_broken_chunk_is_named(tmp_path):
+    """Bytes inside one compressed chunk are overwritten: the take opens, that imageset does not read."""
+    path = write_take(tmp_path, header=replace(HEADER, compression="gzip"))
+    with h5py.File(path) as file:
+        at = file["codes"].id.get_chunk_info_by_coord((1, 0, 0, 0, 0)).byte_offset
+    with open(path, "r+b") as file:
+        file.seek(at)
+        file.write(b"\xff" * 40)
+    take = open_take(path)
+    assert take[0].radiance.any()
+    with pytest.raises(FormatError, match=r"take\.olat\.h5: codes.* the file is damaged"):
+        take[1]
+
+
+# ---------------------------------------------------------------- sharing
+
+def test_pickle_carries_the_path_alone(path):
+    take = open_take(path)
+    take[0]
+    data = pickle.dumps(take)
+    assert len(data) < 500
+    np.testing.assert_array_equal(pickle.loads(data)[2].radiance, take[2].radiance)
+
+
+def test_threads_share_a_take(path):
+    take = open_take(path)
+    expected = [take[i].radiance.sum() for i in range(3)]
+    order = np.random.default_rng(0).integers(0, 3, 60).tolist()
+    with ThreadPoolExecutor(8) as pool:
+        sums = list(pool.map(lambda i: take[i].radiance.sum(), order))
+    assert sums == [expected[i] for i in order]
+
+
+def _sum_in_child(take, i, answers):
+    answers.put(float(take[i].radiance.sum()))
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_children_read_a_take_that_is_open_here(path, method):
+    context = multiprocessing.get_context(method)
+    take = open_take(path)
+    expected = float(take[1].radiance.sum())
+    answers = context.Queue()
+    child = context.Process(target=_sum_in_child, args=(take, 1, answers))
+    child.start()
+    assert answers.get(timeout=60) == expected
+    child.join(20)
+    assert child.exitcode == 0
+    assert float(take[1].radiance.sum()) == expected
+
+
+def test_a_closed_take_opens_again(path):
+    with open_take(path) as take:
+        first = take[0].radiance
+    np.testing.assert_array_equal(take[0].radiance, first)
