@@ -11,6 +11,7 @@ from olatkit.imageset import CROSSTALK, INTERPOLATED, LOW_FLOW_CONFIDENCE, ONE_S
 from olatkit.io.takes import Take
 
 LEVELS = ("good", "look", "bad")
+CLEARLY_LIT = 0.1  # of the brightest light, from which a light is judged by its picture
 
 
 @dataclass(frozen=True)
@@ -69,24 +70,36 @@ def worst(checks: list[Check]) -> str:
     return max((check.level for check in checks), key=LEVELS.index, default="good")
 
 
-def odd_lights(take: Take, levels: LightLevels) -> list[int]:
+def odd_lights(take: Take, levels: LightLevels) -> dict[int, int]:
     """Lights whose pictures do not look as their positions say: swapped, turned away or measured wrongly.
 
-    Mean and centre of brightness vary smoothly with the direction of light. A quadratic of the direction is fitted
-    to all other lights; a light is odd if it is off in any of the three by more than 7 robust standard deviations.
-    Needs 24 lights; for fewer the list is empty.
+    Brightness and its centre on the subject vary smoothly with the direction of light. A quadratic of the direction
+    is fitted robustly to all lights; a light is odd if it is off by more than 8 robust standard deviations and
+    looks like one over 40 degrees away. Swaps of neighbours are not seen, and neither are lights under a tenth of
+    the brightest (those behind the subject).
+
+    Returns
+    -------
+    dict of int to int
+        Odd lights, each with the light as which it looks; empty if fewer than 24 can be judged.
     """
-    lit = np.flatnonzero(np.asarray(take.rig.enabled) & (levels.mean > 0))
+    lit = np.flatnonzero(np.asarray(take.rig.enabled) & (levels.mean > CLEARLY_LIT * levels.mean.max()))
     if len(lit) < 24:
-        return []
-    x, y, z = take.rig.directions[lit].T
-    basis = np.stack([np.ones_like(x), x, y, z, x * y, x * z, y * z, x * x - y * y, 3 * z * z - 1], axis=1)
-    pinv = np.linalg.pinv(basis)
-    leverage = np.clip((basis * pinv.T).sum(axis=1), 0, 0.95)
+        return {}
+    directions = take.rig.directions[lit]
+    x, y, z = directions.T
+    basis = np.stack([np.ones_like(x), x, y, z, x * y, x * z, y * z, x * x, y * y], axis=1)
     values = np.column_stack([np.sqrt(levels.mean[lit]), levels.centroid[lit]])
-    residual = (values - basis @ (pinv @ values)) / (1 - leverage)[:, None]
-    spread = 1.4826 * np.median(np.abs(residual - np.median(residual, axis=0)), axis=0) + 1e-9
-    return [int(l) for l in lit[(np.abs(residual) > 7 * spread).any(axis=1)]]
+    weights, spread, expected = np.ones(len(lit)), np.ones(3), values
+    for _ in range(10):  # iteratively reweighted, so that odd lights do not bend the fit
+        root = np.sqrt(weights)[:, None]
+        expected = basis @ np.linalg.lstsq(basis * root, values * root, rcond=None)[0]
+        spread = 1.4826 * np.median(np.abs(values - expected), axis=0) + 1e-6
+        off = np.linalg.norm((values - expected) / spread, axis=1)
+        weights = 1 / np.maximum(1, off / 3) ** 2
+    like = np.linalg.norm((values[:, None] - expected[None]) / spread, axis=2).argmin(axis=1)
+    far = (directions * directions[like]).sum(axis=1) < np.cos(np.radians(40))
+    return {int(lit[i]): int(lit[like[i]]) for i in np.flatnonzero(far & (off > 8))}
 
 
 def _check_phase(take: Take) -> Check | None:
@@ -95,7 +108,8 @@ def _check_phase(take: Take) -> Check | None:
         return None
     limit = "score ≥ 0.80 and ≥ 0.35 above the next offset; impossible below 0.70"
     if not math.isfinite(score):
-        return Check("look", "Phase", f"{take.notes['phase']} frames, given by hand", limit, "nothing in the frames confirms it")
+        found = f"{take.notes['phase']} frames, given by hand"
+        return Check("look", "Phase", found, limit, "nothing in the frames confirms it")
     runner_up = take.notes["phase_runner_up"]
     level = "good" if score >= 0.8 and score - runner_up >= 0.35 else "look" if score > 0.7 else "bad"
     return Check(
@@ -114,7 +128,8 @@ def _check_lock(take: Take) -> Check | None:
     found = f"{len(scores) - low} of {len(scores)} windows in step"
     if gaps:
         found += f"; {sum(n for _, n in gaps)} frames lost without a trace in {len(gaps)} places, corrected"
-    return Check(level, "Lock over the take", found, "every window ≥ 0.70, no hidden loss", "camera and lights stay in step")
+    return Check(level, "Lock over the take", found, "every window ≥ 0.70, no hidden loss",
+                 "camera and lights stay in step")
 
 
 def _check_frames(take: Take) -> Check | None:
@@ -147,7 +162,8 @@ def _check_saturation(take: Take) -> Check | None:
     share, lights = float(np.nanmax(take.stats["saturated"])), float(((take.quality & SATURATED) > 0).mean())
     level = max(_grade(share, 0.005, 0.05), _grade(lights, 0.1, 0.33), key=LEVELS.index)
     return Check(level, "Saturation", f"{_percent(share)} of the subject, {_percent(lights)} of the images above 1 %",
-                 "under 0.5 % and 10 %; bad from 5 % and 33 %", "highlights that the sensor cut off stay too dark when relit")
+                 "under 0.5 % and 10 %; bad from 5 % and 33 %",
+                 "highlights that the sensor cut off stay too dark when relit")
 
 
 def _check_code_range(take: Take) -> Check | None:
@@ -164,15 +180,18 @@ def _check_closure(take: Take) -> Check | None:
         return None
     errors = take.stats["closure"]
     middle = float(np.median(errors))
-    return Check(_grade(abs(middle), 0.03, 0.1), "Closure", f"{100 * middle:+.1f} % (from {100 * errors.min():+.1f} to {100 * errors.max():+.1f} %)",
-                 "within ±3 %; bad from ±10 %", "sum of all lights against the fully lit frame: ambient light, drive or black level")
+    found = f"{100 * middle:+.1f} % (from {100 * errors.min():+.1f} to {100 * errors.max():+.1f} %)"
+    return Check(_grade(abs(middle), 0.03, 0.1), "Closure", found, "within ±3 %; bad from ±10 %",
+                 "sum of all lights against the fully lit frame: cut highlights, ambient light, drive or black level")
 
 
 def _check_crosstalk(take: Take) -> Check | None:
     if "crosstalk" not in take.notes:
         return None
     used, estimate = float(take.notes["crosstalk"]), take.notes.get("crosstalk_estimate")
-    measured = "not measured" if estimate is None else f"measured {100 * estimate[0]:.2f} ± {100 * estimate[1]:.2f} %"
+    measured = "not measured"
+    if estimate is not None:
+        measured = f"measured {100 * estimate[0]:.2f} ± {100 * estimate[1]:.2f} %".replace("-0.00", "0.00")
     left = float(((take.quality & CROSSTALK) > 0).mean())
     level = _grade(used, 0.05, 0.2)
     if estimate is not None and estimate[0] - used > max(0.005, 3 * estimate[1]):
@@ -189,11 +208,13 @@ def _check_ambient(take: Take) -> Check | None:
     share = take.notes.get("ambient_share")
     if share is not None:
         whole = float(share) * len(take.rig)
-        return Check(_grade(abs(whole), 0.05, 0.3), "Ambient light", f"{100 * whole:.2f} % of all lights' sum, subtracted",
-                     "under 5 %; bad from 30 %", "light in the room that is on in every frame")
+        found = f"{100 * whole:.2f} % of the mean light, subtracted"
+        return Check(_grade(abs(whole), 0.05, 0.3), "Ambient light", found, "under 5 %; bad from 30 %",
+                     "light in the room that is on in every frame")
     dark = int((take.schedule.kinds == "dark").sum())
-    found = f"subtracted by {dark} dark slots per cycle" if dark else "not measured (no dark slots); closure would show much of it"
-    return Check("good", "Ambient light", found, "", "light in the room that is on in every frame")
+    found = f"subtracted by {dark} dark slots per cycle" if dark else "not measured: no dark slots"
+    return Check("good", "Ambient light", found, "dark slots, or closure within ±3 %",
+                 "light in the room that is on in every frame")
 
 
 def _check_motion(take: Take) -> Check | None:
@@ -201,8 +222,9 @@ def _check_motion(take: Take) -> Check | None:
         return None
     speed = take.stats["motion_px"]
     share = float(speed.max()) / take.box[3]
-    return Check(_grade(share, 0.04, 0.12), "Motion", f"up to {speed.max():.1f} px in 60 frames ({100 * share:.1f} % of the width)",
-                 "under 4 %; bad from 12 %", "fast motion leaves shading and silhouettes less exact")
+    found = f"up to {speed.max():.1f} px in 60 frames ({100 * share:.1f} % of the width)"
+    return Check(_grade(share, 0.04, 0.12), "Motion", found, "under 4 %; bad from 12 %",
+                 "fast motion leaves shading and silhouettes less exact")
 
 
 def _check_flow(take: Take) -> Check | None:
@@ -234,16 +256,19 @@ def _check_dead(take: Take) -> Check:
     dead = np.flatnonzero(~np.asarray(take.rig.enabled))
     share = len(dead) / len(take.rig)
     found = f"none of {len(take.rig)}" if not dead.size else f"{len(dead)} of {len(take.rig)}: {_list(dead)}"
-    return Check(_grade(share, 0, 0.1), "Dead lights", found, "none; bad from 10 %", "the rig file switches these off; neighbours cover for them")
+    return Check(_grade(share, 0, 0.1), "Dead lights", found, "none; bad from 10 %",
+                 "the rig file switches these off; neighbours cover for them")
 
 
 def _check_dark_lights(take: Take, levels: LightLevels) -> Check:
-    """Enabled lights that give next to nothing although lights beside them do."""
+    """Enabled lights that give next to nothing although lights beside them do; those behind are dark by nature."""
     enabled = np.asarray(take.rig.enabled)
     near = np.argsort(-(take.rig.directions @ take.rig.directions.T), axis=1)[:, 1:7]
     around = np.median(levels.mean[near], axis=1) if near.size else levels.mean
-    dark = np.flatnonzero(enabled & (levels.mean < 0.1 * around))
-    found = "none" if not dark.size else f"{len(dark)}: {_list(dark)}"
+    lit = around > CLEARLY_LIT * levels.mean.max()
+    dark = np.flatnonzero(enabled & lit & (levels.mean < 0.1 * around))
+    judged = int((enabled & lit).sum())
+    found = f"{len(dark)}: {_list(dark)}" if dark.size else f"none of {judged} that light the front"
     return Check("bad" if dark.size else "good", "Dark though enabled", found, "none under 10 % of their neighbours",
                  "a lamp that failed, or a schedule that names the wrong one")
 
@@ -252,9 +277,11 @@ def _check_places(take: Take, levels: LightLevels) -> Check | None:
     if len(take.rig) < 24:
         return None
     odd = odd_lights(take, levels)
-    found = "all as their positions say" if not odd else f"{len(odd)} odd: {_list(odd)}"
-    return Check("look" if odd else "good", "Lights in place", found, "within 7 standard deviations",
-                 "brightness and its centre follow the direction of light; swapped lamps do not")
+    shown = [f"{light} (looks like {like})" for light, like in list(odd.items())[:6]]
+    found = f"{len(odd)} odd: {', '.join(shown)}" + (" ..." if len(odd) > 6 else "")
+    found = found if odd else "all as their positions say"
+    return Check("look" if odd else "good", "Lights in place", found, "none looks like a light over 40° away",
+                 "a lamp swapped or given a wrong position lights the wrong side")
 
 
 _CHECKS: tuple[Callable[[Take], Check | None], ...] = (

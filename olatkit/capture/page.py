@@ -34,7 +34,8 @@ figure h3 { font-size: 14.5px; margin: 0 0 4px; font-weight: 600; }
 figure img, figure svg { width: 100%; height: auto; display: block; }
 figcaption { font-size: 13px; margin-top: 4px; }
 .legend span { display: inline-block; margin-right: 16px; font-size: 13px; }
-.legend i { display: inline-block; width: 12px; height: 12px; margin-right: 5px; vertical-align: -1px; border-radius: 2px; }
+.legend i { display: inline-block; width: 12px; height: 12px; margin-right: 5px; vertical-align: -1px;
+  border-radius: 2px; }
 pre { background: #f7f8f9; padding: 12px 16px; font-size: 12.5px; overflow-x: auto; border-radius: 4px; }
 @media (max-width: 800px) { .row { grid-template-columns: 1fr; } .numbers { grid-template-columns: 1fr 1fr; } }
 @media print { main { max-width: none; padding: 0; } h2 { break-after: avoid; } body { font-size: 11pt; }
@@ -57,10 +58,9 @@ def section(title: str, *figures: str) -> str:
     return f"<h2>{html.escape(title)}</h2>\n{content}\n" if content else ""
 
 
-def row(*figures: str) -> str:
+def rows(figures: Sequence[str]) -> str:
     """Figures two beside each other."""
-    shown = [figure for figure in figures if figure]
-    return f'<div class="row">{"".join(shown)}</div>' if shown else ""
+    return f'<div class="row">{"".join(figures)}</div>' if figures else ""
 
 
 def figure(title: str, content: str, caption: str) -> str:

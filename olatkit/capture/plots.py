@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 INK, GREY, FAINT = "#1d2329", "#6b747d", "#e3e7ea"
-BLUE, ORANGE, GREEN, RED = "#1f6fb2", "#d9730d", "#2e8540", "#c62828"
+BLUE, ORANGE, GREEN, RED, PALE = "#1f6fb2", "#d9730d", "#2e8540", "#c62828", "#9db8cc"
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 12, 42  # room around the plotted area, pixels
 # From dark to bright, even in lightness and readable without colour vision.
 _RAMP = np.array([[40, 20, 80], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]], float)
@@ -67,16 +67,12 @@ def plot(
     if not all_x.size:
         return '<p class="none">no values</p>'
     low, high = y_range
-    axes = _Axes(
-        _spread(float(all_x.min()), float(all_x.max()), 0.02),
-        _spread(float(all_y.min()) if low is None else low, float(all_y.max()) if high is None else high, 0.06, low, high),
-        size,
-    )
+    axes = _Axes(_spread(all_x, 0.02), _spread(all_y, 0.06, low, high), size)
     parts = [axes.grid(x_label, y_label)]
     for limit in limits:
-        y = axes.y(limit.value)
-        parts.append(f'<line x1="{_LEFT}" x2="{size[0] - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="{RED}" stroke-dasharray="5 4"/>')
-        parts.append(_text(size[0] - _RIGHT - 3, y - 4 if y > 30 else y + 13, limit.label, anchor="end", color=RED, size=11))
+        y, end = axes.y(limit.value), size[0] - _RIGHT
+        parts.append(_line(_LEFT, y, end, y, RED, dashed=True))
+        parts.append(_text(end - 3, y - 4 if y > 30 else y + 13, limit.label, anchor="end", color=RED, size=11))
     parts += [_draw(axes, s, x, y) for s, x, y in cleaned]
     parts.append(_legend([s for s in series if s.label], size[0]))
     return svg("".join(parts), size)
@@ -95,7 +91,7 @@ def matrix(colors: np.ndarray, *, x_label: str, y_label: str, size: tuple[int, i
 
 
 def dome(
-    directions: np.ndarray, values: np.ndarray, *, enabled: np.ndarray, marked: Sequence[int] = (), unit: str = "",
+    directions: np.ndarray, values: np.ndarray, *, enabled: np.ndarray, marked: Sequence[int] = (), unit: str = ""
 ) -> str:
     """Draw one value per light on the front and the back half of the sphere, on a logarithmic colour scale.
 
@@ -121,7 +117,8 @@ def dome(
     top = max(float(values.max(initial=0)), 1e-12)
     dot = min(radius * 0.72 / math.sqrt(max(len(values), 1)), 22.0)
     parts = []
-    for front, center, title in ((True, 210.0, "front: between subject and camera"), (False, 650.0, "back: behind the subject")):
+    halves = ((True, 210.0, "front: on the camera's side"), (False, 650.0, "back: behind the subject"))
+    for front, center, title in halves:
         parts.append(f'<circle cx="{center}" cy="222" r="{radius + dot}" fill="#f7f8f9" stroke="{FAINT}"/>')
         parts.append(_text(center, 446, title, anchor="middle"))
         for light in np.flatnonzero((directions[:, 2] >= 0) == front):
@@ -129,7 +126,8 @@ def dome(
             # |(x, y)| is the sine of the angle from the axis, the projection sqrt(2) times that of half the angle.
             scale = radius / math.sqrt(1 + abs(z))
             place = center + scale * x, 222 - scale * y
-            parts.append(_lamp(place, dot, int(light), float(values[light]) / top, bool(enabled[light]), light in marked))
+            share = float(values[light]) / top if enabled[light] else None
+            parts.append(_lamp(place, dot, int(light), share, light in marked))
     parts.append(_scale(900, 60, 300, top, unit))
     return svg("".join(parts), (width, height))
 
@@ -146,7 +144,9 @@ def data_uri(image: np.ndarray, *, quality: int | None = None) -> str:
     import cv2
 
     bgr = np.ascontiguousarray(image[..., ::-1])
-    kind, options = ("png", [cv2.IMWRITE_PNG_COMPRESSION, 9]) if quality is None else ("jpeg", [cv2.IMWRITE_JPEG_QUALITY, quality])
+    kind, options = ("png", [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    if quality is not None:
+        kind, options = ("jpeg", [cv2.IMWRITE_JPEG_QUALITY, quality])
     data = cv2.imencode(f".{kind}", bgr, options)[1].tobytes()
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
@@ -188,23 +188,22 @@ class _Axes:
     def grid(self, x_label: str, y_label: str, *, lines: bool = True, whole: bool = False) -> str:
         """Ticks, grid lines and labels."""
         width, height = self.size
+        bottom = height - _BOTTOM
         parts = []
         for value in nice_ticks(*self.y_range, 5, whole=whole):
             y = self.y(value)
             if lines:
-                parts.append(f'<line x1="{_LEFT}" x2="{width - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="{FAINT}"/>')
+                parts.append(_line(_LEFT, y, width - _RIGHT, y, FAINT))
             parts.append(_text(_LEFT - 7, y + 4, _number(value), anchor="end", color=GREY))
         for value in nice_ticks(*self.x_range, 8, whole=whole):
             x = self.x(value)
-            parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{height - _BOTTOM}" y2="{height - _BOTTOM + 4}" stroke="{GREY}"/>')
-            parts.append(_text(x, height - _BOTTOM + 17, _number(value), anchor="middle", color=GREY))
-        bottom = height - _BOTTOM
-        parts.append(f'<line x1="{_LEFT}" x2="{width - _RIGHT}" y1="{bottom}" y2="{bottom}" stroke="{GREY}"/>')
+            parts.append(_line(x, bottom, x, bottom + 4, GREY))
+            parts.append(_text(x, bottom + 17, _number(value), anchor="middle", color=GREY))
+        parts.append(_line(_LEFT, bottom, width - _RIGHT, bottom, GREY))
         parts.append(_text((_LEFT + width - _RIGHT) / 2, height - 6, x_label, anchor="middle"))
         middle = (_TOP + bottom) / 2
-        parts.append(
-            f'<text x="14" y="{middle}" transform="rotate(-90 14 {middle})" text-anchor="middle">{html.escape(y_label)}</text>'
-        )
+        turned = f'transform="rotate(-90 14 {middle})" text-anchor="middle"'
+        parts.append(f'<text x="14" y="{middle}" {turned}>{html.escape(y_label)}</text>')
         return "".join(parts)
 
 
@@ -215,14 +214,14 @@ def _finite(series: Series) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _spread(
-    low: float, high: float, margin: float, fixed_low: float | None = None, fixed_high: float | None = None
+    values: np.ndarray, margin: float, fixed_low: float | None = None, fixed_high: float | None = None
 ) -> tuple[float, float]:
-    """A range with some air at the ends that are not fixed; never empty."""
-    if high - low < 1e-9 * max(abs(low), abs(high), 1e-3):
-        pad = 0.5 * max(abs(high), 1e-2)
-    else:
-        pad = margin * (high - low)
-    return low if fixed_low is not None else low - pad, high if fixed_high is not None and high > low else high + pad
+    """Range of the values with some air at the ends that are not fixed; never empty."""
+    low = float(values.min()) if fixed_low is None else fixed_low
+    high = float(values.max()) if fixed_high is None else max(fixed_high, float(values.max()))
+    flat = high - low < 1e-9 * max(abs(low), abs(high), 1e-3)
+    pad = 0.5 * max(abs(high), 1e-2) if flat else margin * (high - low)
+    return low - pad * (fixed_low is None), high + pad * (fixed_high is None or flat)
 
 
 def _draw(axes: _Axes, series: Series, x: np.ndarray, y: np.ndarray) -> str:
@@ -234,7 +233,8 @@ def _draw(axes: _Axes, series: Series, x: np.ndarray, y: np.ndarray) -> str:
     few = series.style == "points" or len(px) <= 60
     dots = "".join(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3"/>' for a, b in zip(px, py, strict=True)) if few else ""
     line = "" if series.style == "points" else "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(px, py, strict=True))
-    return f'<path d="{line}" stroke="{series.color}" stroke-width="1.8" fill="none"/><g fill="{series.color}">{dots}</g>'
+    drawn = f'<path d="{line}" stroke="{series.color}" stroke-width="1.8" fill="none"/>' if line else ""
+    return drawn + f'<g fill="{series.color}">{dots}</g>'
 
 
 def _legend(named: Sequence[Series], width: int) -> str:
@@ -244,23 +244,27 @@ def _legend(named: Sequence[Series], width: int) -> str:
         parts.append(f'<rect x="{x:.0f}" y="{_TOP + 1}" width="12" height="4" fill="{series.color}"/>')
         parts.append(_text(x + 17, _TOP + 7, series.label, size=11))
         x += 32 + 6.2 * len(series.label)
-    back = f'<rect x="{_LEFT + 3}" y="{_TOP - 5}" width="{x - _LEFT - 8:.0f}" height="16" fill="#fff" opacity="0.85"/>' if parts else ""
-    return back + "".join(parts)
+    if not parts:
+        return ""
+    place = f'x="{_LEFT + 3}" y="{_TOP - 5}" width="{x - _LEFT - 8:.0f}" height="16"'
+    return f'<rect {place} fill="#fff" opacity="0.85"/>' + "".join(parts)
 
 
-def _lamp(place: tuple[float, float], dot: float, light: int, share: float, enabled: bool, marked: bool) -> str:
-    """One light of the dome map with its number."""
+def _lamp(place: tuple[float, float], dot: float, light: int, share: float | None, marked: bool) -> str:
+    """One light of the dome map with its number; None is a dead one."""
     x, y = place
-    if not enabled:
-        arm = dot * 0.6
-        cross = f"M{x - arm:.1f} {y - arm:.1f}l{2 * arm:.1f} {2 * arm:.1f}M{x + arm:.1f} {y - arm:.1f}l{-2 * arm:.1f} {2 * arm:.1f}"
-        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{dot:.1f}" fill="#fff" stroke="{RED}"/><path d="{cross}" stroke="{RED}"/>'
+    circle = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{dot:.1f}"'
+    if share is None:
+        arm = dot * 0.7
+        cross = _line(x - arm, y - arm, x + arm, y + arm, RED) + _line(x - arm, y + arm, x + arm, y - arm, RED)
+        number = _text(x, y + dot * 0.3, str(light), anchor="middle", color=GREY, size=dot * 0.78)
+        return f'{circle} fill="#fff" stroke="{RED}"/>{cross}{number}'
     level = 1 + math.log10(max(share, 1e-9)) / 2.5
     red, green, blue = ramp(level)
     ink = "#fff" if 0.3 * red + 0.6 * green + 0.1 * blue < 130 else "#000"
     ring = f'stroke="{RED}" stroke-width="3"' if marked else 'stroke="#fff" stroke-width="0.5"'
     return (
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{dot:.1f}" fill="rgb({red},{green},{blue})" {ring}/>'
+        f'{circle} fill="rgb({red},{green},{blue})" {ring}/>'
         + _text(x, y + dot * 0.3, str(light), anchor="middle", color=ink, size=dot * 0.78)
     )
 
@@ -271,7 +275,8 @@ def _scale(x: float, y: float, height: float, top: float, unit: str) -> str:
     parts = []
     for i in range(steps):
         red, green, blue = ramp(1 - (i + 0.5) / steps)
-        parts.append(f'<rect x="{x}" y="{y + i * height / steps:.1f}" width="16" height="{height / steps + 0.6:.1f}" fill="rgb({red},{green},{blue})"/>')
+        place = f'x="{x}" y="{y + i * height / steps:.1f}" width="16" height="{height / steps + 0.6:.1f}"'
+        parts.append(f'<rect {place} fill="rgb({red},{green},{blue})"/>')
     for decades in (0, 0.5, 1, 1.5, 2, 2.5):
         parts.append(_text(x + 22, y + decades / 2.5 * height + 4, f"{top / 10**decades:.2g}", color=GREY))
     parts.append(_text(x - 10, y - 16, unit))
@@ -282,5 +287,11 @@ def _number(value: float) -> str:
     return f"{value:.6g}"
 
 
+def _line(x0: float, y0: float, x1: float, y1: float, color: str, *, dashed: bool = False) -> str:
+    dash = ' stroke-dasharray="5 4"' if dashed else ""
+    return f'<path d="M{x0:.1f} {y0:.1f}L{x1:.1f} {y1:.1f}" stroke="{color}"{dash}/>'
+
+
 def _text(x: float, y: float, text: str, *, anchor: str = "start", color: str = INK, size: float = 12) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{color}" font-size="{size:.4g}">{html.escape(text)}</text>'
+    style = f'text-anchor="{anchor}" fill="{color}" font-size="{size:.4g}"'
+    return f'<text x="{x:.1f}" y="{y:.1f}" {style}>{html.escape(text)}</text>'

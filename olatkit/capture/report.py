@@ -7,22 +7,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from olatkit.capture.checks import Check, LightLevels, check_take, odd_lights, worst
-from olatkit.capture.page import figure, image, legend, numbers, page, row, section, table
-from olatkit.capture.plots import BLUE, GREEN, GREY, ORANGE, RED, Limit, Series, data_uri, dome, matrix, plot
-from olatkit.imageset import (
-    CLIPPED_CODES, CROSSTALK, INTERPOLATED, LOW_FLOW_CONFIDENCE, ONE_SIDED, QUALITY_NAMES, SATURATED,
+from olatkit.capture.checks import Check, LightLevels, check_take, worst
+from olatkit.capture.page import figure, image, numbers, page, rows, section, table
+from olatkit.capture.plots import data_uri
+from olatkit.capture.report_plots import (
+    Comb,
+    clock_figures,
+    dome_figure,
+    level_figures,
+    light_figures,
+    motion_figures,
+    quality_figure,
 )
 from olatkit.io.takes import Take
 
 HEADLINES = {"good": "Good take", "look": "Usable take: look at this first", "bad": "Bad take: do not use it as it is"}
 JPEG_QUALITY = 86
-# The most serious bit of an image gives its cell its colour.
-BIT_COLORS = {
-    INTERPOLATED: "#c62828", CROSSTALK: "#8e24aa", LOW_FLOW_CONFIDENCE: "#d9730d", SATURATED: "#f0b400",
-    ONE_SIDED: "#5fa3d9", CLIPPED_CODES: "#9aa5ad",
-}
-FINE_COLOR = "#e6f0e8"
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,15 +32,6 @@ class Picture:
     image: np.ndarray
     title: str
     caption: str
-
-
-@dataclass(frozen=True, eq=False)
-class Comb:
-    """Mean of some consecutive frames: ``ticks`` (N,), ``means`` (N,) of full scale, ``tracking`` bool (N,)."""
-
-    ticks: np.ndarray
-    means: np.ndarray
-    tracking: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,19 +71,21 @@ def render_report(take: Take, *, title: str, extras: ReportExtras | None = None)
     """
     extras = extras or ReportExtras()
     checks = check_take(take, extras.levels)
+    levels, index = extras.levels, extras.index
+    settings = json.dumps(take.notes.get("config", {}), indent=1, sort_keys=True)
     parts = [
         _headline(take, title, checks),
         numbers(_key_numbers(take)),
         section("Relit", _picture(extras.relit)),
         section("What was checked", _check_table(checks)),
         section("All lights add up to the fully lit frame", _pictures(extras.closure)),
-        section("Motion compensation", _pictures(extras.comparison), _motion_plots(take)),
-        section("Lights", *_light_figures(take, extras)),
+        section("Motion compensation", _pictures(extras.comparison), rows(motion_figures(take))),
+        section("Lights", dome_figure(take, levels, index), rows(light_figures(take, levels, index))),
         section("Every light", _picture(extras.sheet)),
-        section("Quality of every image", _quality_map(take)),
-        section("Light over time", _light_plots(take)),
-        section("Synchronisation", _clock_plots(take, extras.comb), _frame_lists(take)),
-        section("Settings", f"<pre>{html.escape(json.dumps(take.notes.get('config', {}), indent=1, sort_keys=True))}</pre>"),
+        section("Quality of every image", quality_figure(take)),
+        section("Light over time", rows(level_figures(take))),
+        section("Synchronisation", rows(clock_figures(take, extras.comb)), _frame_lists(take)),
+        section("Settings", f"<pre>{html.escape(settings)}</pre>" if "config" in take.notes else ""),
     ]
     return page(title, "\n".join(parts))
 
@@ -102,9 +95,8 @@ def _headline(take: Take, title: str, checks: Sequence[Check]) -> str:
     level = worst(list(checks))
     problems = sorted((c for c in checks if c.level != "good"), key=lambda c: c.level != "bad")
     if problems:
-        items = "".join(
-            f"<li><b>{html.escape(c.name)}:</b> {html.escape(c.found)}. Expected: {html.escape(c.limit)}.</li>" for c in problems
-        )
+        lines = [f"<b>{html.escape(c.name)}:</b> {html.escape(f'{c.found}. Good is: {c.limit}.')}" for c in problems]
+        items = "".join(f"<li>{line}</li>" for line in lines)
         reasons = f"<ul>{items}</ul>{len(checks) - len(problems)} of {len(checks)} checks passed."
     else:
         reasons = f"All {len(checks)} checks passed."
@@ -147,128 +139,18 @@ def _check_table(checks: Sequence[Check]) -> str:
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
-def _motion_plots(take: Take) -> str:
-    if take.schedule is None or "motion_px" not in take.stats:
-        return ""
-    time, width = take.times_s, take.box[3]
-    limit = take.notes.get("config", {}).get("motion", {}).get("confidence", 0.05)
-    speed = plot([Series(time, take.stats["motion_px"])], x_label="time [s]", y_label="motion [px per 60 frames]",
-                 limits=[Limit(0.04 * width, "4 % of the width")], y_range=(0, None))
-    trust = plot([Series(time, 100 * take.stats["disagreement"])], x_label="time [s]", y_label="disagreement [% of subject]",
-                 limits=[Limit(100 * limit, f"{100 * limit:g} %")], y_range=(0, None))
-    return row(
-        figure("Motion of the subject", speed, "95th percentile over the subject. Good: below the line, where motion is followed to a fraction of a pixel."),
-        figure("Does the tracking hold?", trust, "Share of the subject that still differs when two tracking frames are brought together. Good: far below the line."),
-    )
-
-
-def _light_figures(take: Take, extras: ReportExtras) -> list[str]:
-    levels, rig = extras.levels, take.rig
-    gains, enabled = np.asarray(rig.gains), np.asarray(rig.enabled)
-    lights = np.arange(len(rig))
-    out = []
-    if levels is not None:
-        odd = odd_lights(take, levels)
-        note = f" Red rings: {', '.join(map(str, odd))} do not look as their positions say." if odd else ""
-        out.append(figure(
-            f"Brightness of each light on the subject, imageset {extras.index}",
-            dome(rig.directions, levels.mean, enabled=enabled, marked=odd, unit="mean radiance"),
-            "Numbers are lights; 1 is full scale. Good: smooth, brightest in front; a swapped or dead light breaks the pattern; "
-            "crossed out are lights that the rig switches off." + note,
-        ))
-    figures = []
-    if levels is not None:
-        saturated = plot([Series(lights, 100 * levels.saturated, style="stems", color=ORANGE)], x_label="light",
-                         y_label="at full scale [% of subject]", limits=[Limit(1, "1 %: flagged")], y_range=(0, None))
-        figures.append(figure("Saturation of each light", saturated,
-                              f"Imageset {extras.index}. Good: nothing above the line; grazing lights behind the subject go first."))
-    if (gains == 1).all():
-        figures.append(figure("Gain of each light", '<p class="none">All gains are 1: nothing was divided out.</p>',
-                              "Calibrate the lamps to even out their brightness and colour."))
-    else:
-        colors = ((RED, "red"), (GREEN, "green"), (BLUE, "blue"))
-        drawn = plot([Series(lights, gains[:, c], name, color, "points") for c, (color, name) in enumerate(colors)],
-                     x_label="light", y_label="gain [relative to mean]")
-        figures.append(figure("Gain of each light", drawn, "Divided out once, at ingest. Good: within about ±20 %; a lone outlier is a failing lamp."))
-    return [*out, row(*figures)]
-
-
-def _quality_map(take: Take) -> str:
-    """Imagesets x lights, coloured by the most serious bit; with counts."""
-    colors = np.full((*take.quality.shape, 3), _rgb(FINE_COLOR), np.uint8)
-    for bit, color in reversed(BIT_COLORS.items()):
-        colors[(take.quality & bit) > 0] = _rgb(color)
-    total = take.quality.size
-    items = [(FINE_COLOR, f"nothing to report: {int((take.quality == 0).sum())} of {total}")]
-    for bit, color in BIT_COLORS.items():
-        count = int(((take.quality & bit) > 0).sum())
-        if count:
-            items.append((color, f"{QUALITY_NAMES[bit]}: {count}"))
-    height = int(np.clip(90 + 12 * len(take), 130, 480))
-    drawn = matrix(colors, x_label="light", y_label="imageset", size=(1100, height))
-    return legend(items) + figure("", drawn, "Good: pale. One-sided images at the first and last imagesets are unavoidable; "
-                                  "columns point at a lamp, rows at a moment of the take.")
-
-
-def _light_plots(take: Take) -> str:
-    time, figures = take.times_s, []
-    if "closure" in take.stats:
-        drawn = plot([Series(time, 100 * take.stats["closure"])], x_label="time [s]", y_label="closure error [%]",
-                     limits=[Limit(3, "+3 %"), Limit(-3, "−3 %")])
-        figures.append(figure("Closure: sum of lights against the fully lit frame", drawn,
-                              "Good: flat and between the lines. A constant offset is drive or black level, a drift is ambient light or lamps warming up."))
-    if "saturated" in take.stats:
-        drawn = plot([Series(time, 100 * take.stats["saturated"], color=ORANGE)], x_label="time [s]",
-                     y_label="saturated [% of subject]", limits=[Limit(0.5, "0.5 %")], y_range=(0, None))
-        figures.append(figure("Saturation over the take", drawn, "Mean over all lights. Good: below the line."))
-    if "mean_full" in take.stats:
-        drawn = plot([Series(time, take.stats["mean_full"], "fully lit frame ÷ drive"),
-                      Series(time, take.stats["mean_sum"], "sum of all lights", ORANGE)],
-                     x_label="time [s]", y_label="mean radiance [full scale]", y_range=(0, None))
-        figures.append(figure("Level of the subject", drawn, "Good: both together and smooth; steps are flicker or a door that opened."))
-    if "foreground" in take.stats:
-        drawn = plot([Series(time, 100 * take.stats["foreground"], color=GREY)], x_label="time [s]",
-                     y_label="subject [% of region]", y_range=(0, None))
-        figures.append(figure("Size of the subject", drawn, "Good: steady; a jump means that the subject was not told from the background."))
-    return "".join(row(*figures[i : i + 2]) for i in range(0, len(figures), 2))
-
-
-def _clock_plots(take: Take, comb: Comb | None) -> str:
-    notes, figures = take.notes, []
-    scores = notes.get("phase_scores")
-    if scores:
-        best, runner_up = int(notes["phase"]), notes["phase_runner_up"]
-        drawn = plot([Series(range(len(scores)), scores, style="stems", color="#9db8cc"), Series([best], [scores[best]], f"phase {best}", GREEN, "points")],
-                     x_label="offset of the cycle [frames]", y_label="correlation", limits=[Limit(0.7, "needed"), Limit(runner_up, "next")])
-        figures.append(figure("Phase: which frame shows which light", drawn,
-                              "Good: one offset near 1, all others far below (the dashed line marks the next candidate)."))
-    windows = notes.get("window_scores")
-    if windows:
-        drawn = plot([Series(notes["window_frames"], windows)], x_label="frame", y_label="correlation",
-                     limits=[Limit(0.7, "needed")], y_range=(0, 1))
-        figures.append(figure("Lock: the phase looked up again along the take", drawn, "Good: level, above the line. A fall shows where frames were lost."))
-    if comb is not None and comb.tracking.any():
-        other = ~comb.tracking
-        drawn = plot([Series(comb.ticks[other], 100 * comb.means[other], "single lights", "#9db8cc", "stems"),
-                      Series(comb.ticks[comb.tracking], 100 * comb.means[comb.tracking], "tracking frames", ORANGE, "stems")],
-                     x_label="tick [frames]", y_label="mean of frame [% of full scale]", y_range=(0, None))
-        contrast = notes.get("comb_contrast")
-        told = f" Contrast {contrast:.2f}." if contrast is not None and np.isfinite(contrast) else ""
-        figures.append(figure("Tracking comb", drawn, "Good: the tracking frames stand out, evenly spaced and equally bright." + told))
-    return "".join(row(*figures[i : i + 2]) for i in range(0, len(figures), 2))
-
-
 def _frame_lists(take: Take) -> str:
     """Dropped, bad and skipped frames by number."""
     notes = take.notes
     if "frames" not in notes:
         return ""
-    gaps = [f"{n} before frame {f}" for f, n in notes.get("unrecorded_gaps", [])]
+    gaps = notes.get("unrecorded_gaps", [])
+    bad, skipped = notes.get("bad_frames", []), notes.get("skipped_references", [])
     lines = [
         ("dropped by timestamps", str(notes.get("dropped", 0)), ""),
-        ("lost without a trace", str(sum(n for _, n in notes.get("unrecorded_gaps", []))), _shorten(gaps)),
-        ("flickering or bad", str(len(notes.get("bad_frames", []))), _shorten(notes.get("bad_frames", []))),
-        ("imagesets skipped", str(len(notes.get("skipped_references", []))), _shorten(notes.get("skipped_references", []))),
+        ("lost without a trace", str(sum(n for _, n in gaps)), _shorten([f"{n} before frame {f}" for f, n in gaps])),
+        ("flickering or bad", str(len(bad)), _shorten(bad)),
+        ("imagesets skipped", str(len(skipped)), _shorten(skipped)),
     ]
     return table(("frames", "count", "which (frame; tick for imagesets)"), lines)
 
@@ -289,7 +171,3 @@ def _pictures(pictures: Sequence[Picture]) -> str:
         return ""
     cells = "".join(f'<div style="flex:{p.image.shape[1]}">{_picture(p)}</div>' for p in pictures)
     return f'<div style="display:flex;gap:14px">{cells}</div>'
-
-
-def _rgb(color: str) -> tuple[int, int, int]:
-    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)

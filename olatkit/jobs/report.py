@@ -9,7 +9,8 @@ from olatkit.capture.checks import LightLevels, measure_light
 from olatkit.capture.demultiplex import assemble_imageset
 from olatkit.capture.moments import frame_features
 from olatkit.capture.plan import CapturePlan
-from olatkit.capture.report import Comb, Picture, ReportExtras, render_report
+from olatkit.capture.report import Picture, ReportExtras, render_report
+from olatkit.capture.report_plots import Comb
 from olatkit.color import luminance, to_srgb8
 from olatkit.envmap import EnvironmentMap
 from olatkit.geometry import latlong_directions
@@ -136,7 +137,7 @@ def _turntable(take: Take, look: _Look) -> Picture:
     weights = np.array([light_weights(sky.rotate(yaw), take.rig) for yaw in yaws])
     pictures = relight(look.olat, weights)
     exposure = _exposure(pictures, look.mask)
-    strip = contact_sheet([to_srgb8(p * exposure) for p in pictures], YAWS, [f"{yaw:.0f} deg" for yaw in yaws])
+    strip = contact_sheet([to_srgb8(p * exposure) for p in pictures], YAWS // 2, [f"{yaw:.0f} deg" for yaw in yaws])
     return Picture(strip, f"Turntable of light, imageset {look.index}", (
         "A soft sky and a low warm sun, turned in steps of 45 degrees; one exposure. "
         "Good: the light travels smoothly around the subject, without ghosts or coloured edges."
@@ -154,7 +155,10 @@ def _closure(take: Take, look: _Look) -> list[Picture]:
     return [
         Picture(to_srgb8(look.full * exposure), "Fully lit frame ÷ its drive", "One tracking frame of the camera."),
         Picture(to_srgb8(total * exposure), f"Sum of {len(take.rig)} lights", "Good: the same picture, to the eye."),
-        Picture(_signed(error / 0.2), "Difference (blue −20 % … red +20 %)", "Good: white. Coloured rims are motion, an even tint is drive, ambient light or black level."),
+        Picture(_signed(error / 0.2), "Difference (blue −20 % … red +20 %)", (
+            "Good: white. Blue patches are highlights that the sensor cut off under single lights, pairs of blue and "
+            "red edges motion, an even tint drive, ambient light or black level."
+        )),
     ]
 
 
@@ -178,8 +182,9 @@ def _sheet(take: Take, look: _Look) -> Picture:
     order = _stage_order(directions)
     sheet = contact_sheet([thumbs[l] for l in order], COLUMNS, [str(l) for l in order], gap_px=2)
     return Picture(sheet, f"The {len(order)} lights of imageset {look.index}", (
-        f"By height of the light, topmost first, and around the stage within a row; one exposure (×{exposure:.3g} from full scale). "
-        "Good: each lit from where its place in the sheet says, none black in front, no double edges."
+        "Rows by height of the light, topmost first; in a row around the stage, from behind over the picture's left, "
+        f"the front and the right. One exposure for all: ×{exposure:.3g} from full scale. "
+        "Good: each lit from where its place says, none black in the middle columns, no double edges."
     ))
 
 
@@ -200,8 +205,9 @@ def _comb(plan: CapturePlan, stream: FrameStream) -> Comb:
     count = min(2 * plan.schedule.cycle, len(used))
     start = int(used[(len(used) - count) // 2])
     stop = min(start + count, len(stream))
+    black, white = stream.black_level, stream.white_level
     means = np.concatenate([
-        frame_features(stream.read(a, min(a + 40, stop)), black_level=stream.black_level, white_level=stream.white_level)[:, 0]
+        frame_features(stream.read(a, min(a + 40, stop)), black_level=black, white_level=white)[:, 0]
         for a in range(start, stop, 40)
     ])
     ticks = plan.ticks[start:stop]
@@ -213,15 +219,15 @@ def _comparison(take: Take, plan: CapturePlan, stream: FrameStream) -> list[Pict
     """The imageset of fastest motion relit without and with motion compensation, and the region that gained most."""
     index = int(np.argmax(take.stats["motion_px"]))
     still = plan.config.model_copy(update={"motion": plan.config.motion.model_copy(update={"method": "none"})})
-    olat: list[np.ndarray] = []
+    images: list[np.ndarray] = []
     assemble_imageset(
         replace(plan.demultiplexer, config=still), plan.frames(stream), int(plan.references[index]),
-        lambda _light, rgb: olat.append(_reduce(rgb, 512)),
+        lambda _light, rgb: images.append(_reduce(rgb, 512)),
     )
     weights = light_weights(simple_sky(), take.rig)
-    before = relight(np.array(olat), weights)
-    del olat
-    after = relight(np.array([_reduce(take.read_box(index, slice(l, l + 1))[0], 512) for l in range(len(take.rig))]), weights)
+    before = relight(np.array(images), weights)
+    images = [_reduce(take.read_box(index, slice(light, light + 1))[0], 512) for light in range(len(take.rig))]
+    after = relight(np.array(images), weights)
     mask = foreground_mask(after.mean(axis=2))
     exposure = _exposure(after, mask)
     pair = [to_srgb8(p * exposure) for p in (before, after)]
