@@ -74,7 +74,7 @@ def simulate(
     sensor, rate = stage.sensor, stage.schedule.frame_rate_hz
     workers = workers or os.cpu_count() or 1
     with ThreadPoolExecutor(workers) as pool:
-        frames = _in_order(pool, stage.frame, kept, 2 * workers, steps)
+        frames = _in_order(pool, stage.frame, kept, _ahead(stage, workers), steps)
         write_cine(
             paths[0], frames, frame_rate_hz=rate, bayer=sensor.bayer, packing="p12l" if sensor.bits == 12 else "u16",
             bits=sensor.bits, black_level=sensor.black_level, white_level=sensor.white_level, times_s=kept / rate,
@@ -97,6 +97,12 @@ class _Steps:
         self._done += count
         if self._progress:
             self._progress(self._done, self._total)
+
+
+def _ahead(stage: Stage, workers: int) -> int:
+    """Frames in flight: enough to keep everybody busy while one computes a tracking frame, within 256 MB."""
+    height, width = stage.subject.size
+    return max(2 * workers, min(64 * workers, 2**28 // (2 * height * width)))
 
 
 def _in_order(
