@@ -4,14 +4,14 @@ All displacements lie on the grid of the reference: pixel x of the reference is 
 another tick. Between tracking frames a displacement is linear in time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
 from olatkit.capture.config import MotionConfig
-from olatkit.vision.flow import chained_flows, compose, direct_flows, dis_flow, grey8, invert, refined_flows
+from olatkit.capture.region import Region
+from olatkit.vision.flow import FlowTable, compose, direct_flow, dis_flow, grey8, invert, refined_flow
 from olatkit.vision.warp import warp
 
 FAST_SHARE = 0.04  # 95th percentile of motion over half a window, share of the width, from which flow is chained
@@ -47,6 +47,11 @@ class Motion:
             return self.fields[k]
         return cv2.addWeighted(self.fields[k], 1 - share, self.fields[k + 1], share, 0)
 
+    def packed(self, region: Region) -> "Motion":
+        """The same motion at the pixels of a region only, as absolute positions to sample: grid plus displacement."""
+        positions = [region.positions + region.pack(field) for field in self.fields]
+        return Motion(self.ticks, positions, self.disagreement, self.speed_px)
+
     def reliability(self, tick: int) -> float:
         """Largest disagreement of the two knots around ``tick``."""
         k, share = self._bracket(tick)
@@ -61,15 +66,19 @@ class Motion:
         return (k + 1, 0.0) if share == 1 else (k, float(share))
 
 
-def estimate_motion(pictures: Mapping[int, np.ndarray], config: MotionConfig, mask: np.ndarray) -> Motion:
-    """Find the motion from the picture at tick 0 to all others.
+def estimate_motion(table: FlowTable, ticks: Sequence[int], anchor: int, config: MotionConfig, mask: np.ndarray) -> Motion:
+    """Find the motion from the tracking picture at ``anchor`` to those at all ``ticks``.
 
     Parameters
     ----------
-    pictures : mapping of int to ndarray (h, w) uint8
-        Grey tracking pictures by tick relative to the reference; must hold 0.
+    table : FlowTable
+        Flows between tracking pictures, by tick.
+    ticks : sequence of int
+        Ticks of the tracking pictures; ``anchor`` is one of them.
+    anchor : int
+        Tick whose picture is the reference; the result counts ticks from it.
     config : MotionConfig
-        Method, flow preset, dead zone.
+        Method, knots, dead zone.
     mask : ndarray of bool, shape (h, w)
         Foreground of the reference, where speed and disagreement are measured.
 
@@ -79,23 +88,24 @@ def estimate_motion(pictures: Mapping[int, np.ndarray], config: MotionConfig, ma
     Trans. Graphics 24(3), 2005, doi:10.1145/1073204.1073258, compensates motion by flow between tracking frames.
     """
     if config.method == "none":
-        still = np.zeros((*pictures[0].shape, 2), np.float32)
+        still = np.zeros((*mask.shape, 2), np.float32)
         return Motion(np.array([0]), [still], np.zeros(1), 0.0)
-    flow = partial(dis_flow, quality=config.flow)
-    knots = _sparse(pictures) if not config.every_knot else dict(pictures)
-    method = config.method
-    if method == "auto":
-        method = "refine" if _is_fast(pictures, mask) else "direct"
-    fields = refined_flows(pictures, flow) if method == "refine" else direct_flows(knots, flow)
-    fields = _fill_knots(fields, sorted(pictures))
+    ticks = sorted(ticks)
+    fields: dict[int, np.ndarray] = {}
+    fast = config.method == "refine"
+    if not fast:
+        fields = direct_flow(table, ticks if config.every_knot else _every_second(ticks, anchor), anchor)
+        fast = config.method == "auto" and _largest_step(fields, anchor, mask) > FAST_SHARE * mask.shape[1]
+    if fast:
+        fields = refined_flow(table, ticks, anchor)
+    fields = _fill_knots(fields, ticks)
     if config.dead_zone_px:
         still = np.max([np.abs(f).max(axis=2) for f in fields.values()], axis=0) < config.dead_zone_px
-        for field in fields.values():
-            field[still] = 0
-    ticks = np.array(sorted(fields))
-    ordered = [np.ascontiguousarray(fields[int(t)], np.float32) for t in ticks]
-    disagreement = np.array([_disagreement(pictures, int(t), fields, mask) for t in ticks])
-    return Motion(ticks, ordered, disagreement, _speed(ticks, ordered, mask))
+        fields = {tick: np.where(still[..., None], np.float32(0), field) for tick, field in fields.items()}
+    ordered = [np.ascontiguousarray(fields[t], np.float32) for t in ticks]
+    disagreement = np.array([_disagreement(table, t, anchor, fields[t], mask) for t in ticks])
+    knots = np.array(ticks, np.int64) - anchor
+    return Motion(knots, ordered, disagreement, _speed(knots, ordered, mask))
 
 
 def shift_reference(motion: Motion, offset: int) -> Motion:
@@ -110,37 +120,33 @@ def shift_reference(motion: Motion, offset: int) -> Motion:
     return Motion(motion.ticks - offset, fields, motion.disagreement, motion.speed_px)
 
 
-def _sparse(pictures: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
-    """Every second picture counted from the reference, and the outermost ones."""
-    ticks = sorted(pictures)
-    zero = ticks.index(0)
-    keep = {t for i, t in enumerate(ticks) if (i - zero) % 2 == 0} | {ticks[0], ticks[-1]}
-    return {t: pictures[t] for t in ticks if t in keep}
+def _every_second(ticks: list[int], anchor: int) -> list[int]:
+    """Every second tick counted from the anchor, and the outermost ones."""
+    zero = ticks.index(anchor)
+    return sorted({t for i, t in enumerate(ticks) if (i - zero) % 2 == 0} | {ticks[0], ticks[-1]})
 
 
 def _fill_knots(fields: dict[int, np.ndarray], wanted: list[int]) -> dict[int, np.ndarray]:
     """Add the wanted ticks between known ones by cubic Lagrange interpolation in time over the nearest four."""
     known = np.array(sorted(fields))
+    out = dict(fields)
     for tick in wanted:
         if tick in fields:
             continue
-        right = int(np.searchsorted(known, tick))
-        start = int(np.clip(right - 2, 0, max(len(known) - 4, 0)))
+        start = int(np.clip(np.searchsorted(known, tick) - 2, 0, max(len(known) - 4, 0)))
         nodes = known[start : start + 4]
-        total = np.zeros_like(fields[0])
+        total = np.zeros_like(fields[int(nodes[0])])
         for node in nodes:
             others = nodes[nodes != node]
             total += np.float32(np.prod((tick - others) / (node - others))) * fields[int(node)]
-        fields[tick] = total
-    return fields
+        out[tick] = total
+    return out
 
 
-def _is_fast(pictures: Mapping[int, np.ndarray], mask: np.ndarray) -> bool:
-    """True where motion over about 60 ticks is too large for direct flow; measured by a quick chained flow."""
-    far = sorted(pictures, key=lambda t: (abs(abs(t) - 60), t))[:1]
-    near = {t: pictures[t] for t in pictures if 0 <= t * np.sign(far[0] or 1) <= abs(far[0])}
-    quick = chained_flows(near, partial(dis_flow, quality="fast"))
-    return _percentile_speed(quick[far[0]], mask) > FAST_SHARE * mask.shape[1]
+def _largest_step(fields: dict[int, np.ndarray], anchor: int, mask: np.ndarray) -> float:
+    """Motion over 60 ticks, from the knots nearest the anchor on both sides."""
+    near = sorted((t for t in fields if t != anchor), key=lambda t: abs(t - anchor))[:2]
+    return max((_percentile_speed(fields[t], mask) * 60 / abs(t - anchor) for t in near), default=0.0)
 
 
 def _percentile_speed(field: np.ndarray, mask: np.ndarray) -> float:
@@ -160,14 +166,12 @@ def _speed(ticks: np.ndarray, fields: list[np.ndarray], mask: np.ndarray) -> flo
     return max(steps)
 
 
-def _disagreement(
-    pictures: Mapping[int, np.ndarray], tick: int, fields: Mapping[int, np.ndarray], mask: np.ndarray,
-) -> float:
+def _disagreement(table: FlowTable, tick: int, anchor: int, field: np.ndarray, mask: np.ndarray) -> float:
     """Share of the foreground where the warped tracking picture differs from the reference by over 32 of 255."""
-    if tick == 0 or not mask.any():
+    if tick == anchor or not mask.any():
         return 0.0
-    aligned = warp(pictures[tick], fields[tick], linear=True)
-    return float((np.abs(aligned - pictures[0])[mask] > 32).mean())
+    aligned = warp(table.picture(tick), field, linear=True)
+    return float((np.abs(aligned - table.picture(anchor))[mask] > 32).mean())
 
 
 def follow_shading(after: np.ndarray, before: np.ndarray, weight_after: float) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,8 @@ class MotionConfig(BaseModel):
     method: Literal["auto", "direct", "refine", "none"] = Field(
         "auto", description="direct: flow from the reference to every tracking frame; refine: chained and refined, for "
         "fast motion; auto: refine where motion over 60 ms exceeds 4 % of the width; none: no compensation")
-    flow: Literal["fine", "medium", "fast"] = Field("fine", description="preset of the flow between tracking frames")
+    flow: Literal["auto", "fine", "balanced", "medium", "fast"] = Field(
+        "auto", description="flow between tracking frames; auto: fine for regions up to 320 pixels high, balanced above")
     every_knot: bool = Field(
         False, description="flow to every tracking frame; False: to every second one, the others by a cubic in time")
     dead_zone_px: float = Field(

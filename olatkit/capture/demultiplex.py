@@ -8,15 +8,16 @@ import numpy as np
 from olatkit.capture.align import Motion, estimate_motion, follow_shading, shift_reference
 from olatkit.capture.config import IngestConfig
 from olatkit.capture.prepare import FrameWindow
+from olatkit.capture.region import Region
 from olatkit.capture.windows import Observation, observe_slot, tracking_ticks
 from olatkit.errors import CaptureError
 from olatkit.imageset import CROSSTALK, INTERPOLATED, LOW_FLOW_CONFIDENCE, ONE_SIDED, SATURATED
 from olatkit.rig import LightRig
 from olatkit.schedule import LightingSchedule
-from olatkit.vision.flow import grey8
+from olatkit.vision.flow import FlowTable, grey8
 from olatkit.vision.matting import foreground_mask
-from olatkit.vision.warp import warp
 
+FINE_FLOW_ROWS = 320  # height of the region up to which flow is worked out to the last pixel
 SATURATED_SHARE = 0.01  # of the foreground, from which a light is flagged
 
 
@@ -36,6 +37,8 @@ class Demultiplexer:
         First and last tick of the take.
     grey_peak : float
         Linear level of the tracking frames that becomes white in the flow pictures.
+    region : Region
+        Pixels of the prepared frames that are made; the others stay zero.
     config : IngestConfig
         Settings.
     ambient_share : float
@@ -48,10 +51,27 @@ class Demultiplexer:
     usable: Container[int]
     span: tuple[int, int]
     grey_peak: float
+    region: Region
     config: IngestConfig = field(default_factory=IngestConfig)
     ambient_share: float = 0.0
 
-    def motion(self, frames: FrameWindow, reference: int) -> tuple[Motion, int]:
+    def flow_table(self, frames: FrameWindow) -> FlowTable:
+        """An empty table of flows between the tracking frames of ``frames``; neighbouring imagesets share one."""
+        quality = self.config.motion.flow
+        if quality == "auto":
+            quality = "fine" if self.region.mask.shape[0] <= FINE_FLOW_ROWS else "balanced"
+        pictures: dict[int, np.ndarray] = {}
+
+        def picture(tick: int) -> np.ndarray:
+            if tick not in pictures:
+                for old in [t for t in pictures if t < tick - 4 * self.schedule.cycle]:
+                    del pictures[old]
+                pictures[tick] = grey8(frames.frame(tick), self.grey_peak)
+            return pictures[tick]
+
+        return FlowTable(picture, quality=quality)
+
+    def motion(self, frames: FrameWindow, flows: FlowTable, reference: int) -> tuple[Motion, int]:
         """Motion on the grid of the reference, and the tick of the tracking frame it was measured from."""
         cycle = self.schedule.cycle
         lo, hi = max(reference - cycle, self.span[0]), min(reference + cycle, self.span[1])
@@ -59,12 +79,9 @@ class Demultiplexer:
         if not ticks:
             raise CaptureError(f"tick {reference}: no tracking frame within a cycle; the take cannot be aligned there")
         anchor = min(ticks, key=lambda t: (abs(t - reference), t))
-        if self.config.motion.method == "none":
-            pictures = {0: grey8(frames.frame(anchor), self.grey_peak)}
-        else:
-            pictures = {t - anchor: grey8(frames.frame(t), self.grey_peak) for t in ticks}
+        flows.forget(lo)
         mask = foreground_mask(frames.frame(anchor).mean(axis=2))
-        return shift_reference(estimate_motion(pictures, self.config.motion, mask), reference - anchor), anchor
+        return shift_reference(estimate_motion(flows, ticks, anchor, self.config.motion, mask), reference - anchor), anchor
 
 
 @dataclass
@@ -81,25 +98,28 @@ StoreLight = Callable[[int, np.ndarray], None]
 
 
 def assemble_imageset(
-    demultiplexer: Demultiplexer, frames: FrameWindow, reference: int, store: StoreLight,
+    demultiplexer: Demultiplexer, frames: FrameWindow, reference: int, store: StoreLight, *, flows: FlowTable | None = None,
 ) -> tuple[np.ndarray, ImagesetRecord]:
     """Make the imageset at tick ``reference``.
 
     Parameters
     ----------
     demultiplexer : Demultiplexer
-        Rig, schedule, phase and settings.
+        Rig, schedule, phase, region and settings.
     frames : FrameWindow
         Prepared frames of the take.
     reference : int
         Reference tick.
-    store : callable (light, rgb)
-        Receives every light's image (h, w, 3), float32, gains divided out, in ascending order of lights.
+    store : callable (light, packed)
+        Receives every light's image at the region's pixels, (rows, 512, 3) float32, gains divided out, in ascending
+        order of lights; ``demultiplexer.region.unpack`` makes it a picture.
+    flows : FlowTable, optional
+        Of :meth:`Demultiplexer.flow_table`, to share flows with neighbouring imagesets.
 
     Returns
     -------
     full : ndarray, shape (h, w, 3), float32
-        Tracking frame at the reference divided by its drive.
+        Tracking frame at the reference divided by its drive, zeros outside the region.
     record : ImagesetRecord
         Quality bits, observations (ticks relative to the reference, or a large negative number) and statistics.
 
@@ -109,31 +129,29 @@ def assemble_imageset(
         If there is no tracking frame near the reference, or a light has no observation and no neighbours.
     """
     d = demultiplexer
-    motion, anchor = d.motion(frames, reference)
-    full = warp(frames.frame(anchor), motion.at(anchor - reference)) / np.float32(d.schedule.tracking_gain)
-    mask = foreground_mask(full.mean(axis=2))
+    motion, anchor = d.motion(frames, flows or d.flow_table(frames), reference)
+    look = _Looker(d, frames, motion.packed(d.region), motion, reference, anchor)
+    full = look.aligned(anchor - reference) / np.float32(d.schedule.tracking_gain)
     usable = _Tracked(d.usable, motion, reference, d.schedule)
     slots = {
         int(p): observe_slot(int(p), reference, d.schedule.cycle, d.phase, usable, mode=d.config.mode)
         for p in d.schedule.coded_slots
     }
-    look = _Looker(d, frames, motion, reference, mask)
+    lights = d.schedule.n_lights
+    record = ImagesetRecord(
+        np.zeros(lights, np.uint8), np.full((lights, 2), NEVER, np.int32), np.zeros(lights, np.float32), {}
+    )
     ambient = look.dark_image(usable)
     if ambient is None and d.ambient_share:
         ambient = full * np.float32(d.ambient_share / (1 + d.ambient_share / d.schedule.tracking_gain))
-    record = ImagesetRecord(
-        np.zeros(d.schedule.n_lights, np.uint8), np.full((d.schedule.n_lights, 2), NEVER, np.int32),
-        np.zeros(d.schedule.n_lights, np.float32), {},
-    )
     if ambient is not None:
         full -= ambient / np.float32(d.schedule.tracking_gain)
-    sums = _Sums(full.shape)
-    if d.schedule.is_multiplexed:
-        _invert_mixes(d, slots, look, ambient, record, sums, store)
-    else:
-        _take_lights(d, slots, look, ambient, record, sums, store)
-    _statistics(d, motion, mask, full, sums, record)
-    return full, record
+    totals = _Totals()
+    take = _invert_mixes if d.schedule.is_multiplexed else _take_lights
+    take(d, slots, look, ambient, record, totals, store)
+    picture = d.region.unpack(full)
+    _statistics(d, motion, picture, full, totals, record)
+    return picture, record
 
 
 NEVER = np.iinfo(np.int32).min
@@ -156,33 +174,35 @@ class _Tracked:
 
 
 @dataclass
-class _Sums:
-    """Running totals over the lights of one imageset."""
+class _Totals:
+    """Running totals over the lights of one imageset: mean of the region, saturated share."""
 
-    shape: tuple[int, ...]
+    mean: float = 0.0
     saturated: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.lights = np.zeros(self.shape, np.float32)
 
 
 @dataclass
 class _Looker:
-    """Brings observed frames of one imageset to its reference."""
+    """Brings observed frames of one imageset to its reference, at the pixels of the region."""
 
     d: Demultiplexer
     frames: FrameWindow
+    positions: Motion
     motion: Motion
     reference: int
-    mask: np.ndarray
+    anchor: int
 
     def aligned(self, tick: int) -> np.ndarray:
-        """The frame ``tick`` after the reference, warped to it, (h, w, 3)."""
+        """The frame ``tick`` after the reference, warped to it, (rows, 512, 3)."""
+        import cv2
+
         frame = self.frames.frame(self.reference + tick)
-        return frame if self.d.config.motion.method == "none" else warp(frame, self.motion.at(tick))
+        if self.d.config.motion.method == "none":
+            return self.d.region.pack(frame)
+        return cv2.remap(frame, self.positions.at(tick), None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
     def image(self, seen: Observation) -> tuple[np.ndarray, int]:
-        """Blended image (h, w, 3) of one slot and its quality bits.
+        """Blended image (rows, 512, 3) of one slot and its quality bits.
 
         Saturated pixels take part in the blend like all others: leaving them to the look that is not saturated
         was tried and lost 2.3 dB on a moving head, because a highlight that has moved on is no substitute.
@@ -202,16 +222,18 @@ class _Looker:
         else:
             after, before = self.aligned(seen.after), self.aligned(seen.before)
             if self.d.config.motion.shading:
-                after, before = follow_shading(after, before, seen.weight_after)
+                region = self.d.region
+                pair = follow_shading(region.unpack(after), region.unpack(before), seen.weight_after)
+                after, before = (region.pack(image) for image in pair)
             out = cv2.addWeighted(after, seen.weight_after, before, 1 - seen.weight_after, 0)
         if self.saturated(seen) > SATURATED_SHARE:
             bits |= SATURATED
         return out, bits
 
     def saturated(self, seen: Observation) -> float:
-        """Saturated share of the foreground in the looks at one slot, the larger one."""
+        """Saturated share of the region in the looks at one slot, the larger one."""
         looks = [self.reference + t for t in (seen.after, seen.before) if t is not None]
-        return max(self.frames.saturated[t] for t in looks) / max(int(self.mask.sum()), 1)
+        return max(self.frames.saturated[t] for t in looks) / self.frames.samples_per_pixel / self.d.region.mask.sum()
 
     def dark_image(self, usable: Container[int]) -> np.ndarray | None:
         """Ambient light at the reference, from the dark slots of the schedule; None without them."""
@@ -226,7 +248,7 @@ class _Looker:
 
 def _take_lights(
     d: Demultiplexer, slots: dict[int, Observation], look: _Looker, ambient: np.ndarray | None,
-    record: ImagesetRecord, sums: _Sums, store: StoreLight,
+    record: ImagesetRecord, totals: _Totals, store: StoreLight,
 ) -> None:
     """Every light has slots of its own: its image is that of its best-placed slot."""
     best: list[Observation | None] = []
@@ -241,7 +263,7 @@ def _take_lights(
         seen = best[light]
         assert seen is not None
         rgb, bits = look.image(seen)
-        sums.saturated += look.saturated(seen)
+        totals.saturated += look.saturated(seen)
         if ambient is not None:
             rgb = rgb - ambient
         if not (gains[light] == 1).all():
@@ -250,7 +272,7 @@ def _take_lights(
 
     for light in range(len(d.rig)):
         if not d.rig.enabled[light]:
-            store(light, np.zeros((*look.mask.shape, 3), np.float32))
+            store(light, np.zeros((*d.region.positions.shape[:2], 3), np.float32))
             continue
         seen = best[light]
         if seen is not None:
@@ -259,11 +281,11 @@ def _take_lights(
             record.weights_after[light] = seen.weight_after
         else:
             near, shares = neighbours(d.rig, light, [b is not None for b in best])
-            rgb = np.zeros((*look.mask.shape, 3), np.float32)
+            rgb = np.zeros((*d.region.positions.shape[:2], 3), np.float32)
             for other, share in zip(near, shares, strict=True):
                 rgb += np.float32(share) * light_image(other)[0]
             record.quality[light] = INTERPOLATED
-        sums.lights += rgb * gains[light].astype(np.float32)
+        totals.mean += _mean(rgb, gains[light])
         store(light, rgb)
 
 
@@ -290,18 +312,18 @@ def neighbours(rig: LightRig, light: int, seen: list[bool]) -> tuple[list[int], 
 
 def _invert_mixes(
     d: Demultiplexer, slots: dict[int, Observation], look: _Looker, ambient: np.ndarray | None,
-    record: ImagesetRecord, sums: _Sums, store: StoreLight,
+    record: ImagesetRecord, totals: _Totals, store: StoreLight,
 ) -> None:
     """Several lights share a frame: align every coded frame first, then invert the drive matrix."""
     from olatkit.capture.multiplex import invert_drive
 
     seen = [p for p, s in slots.items() if s.after is not None or s.before is not None]
-    images = np.empty((len(seen), *look.mask.shape, 3), np.float32)
+    images = np.empty((len(seen), *d.region.positions.shape[:2], 3), np.float32)
     bits = np.zeros(len(seen), np.uint8)
     for i, p in enumerate(seen):
         image, bits[i] = look.image(slots[p])
         images[i] = image if ambient is None else image - ambient
-        sums.saturated += look.saturated(slots[p])
+        totals.saturated += look.saturated(slots[p])
     drive = d.schedule.drive[seen]
     assert d.rig.enabled is not None
     assert d.rig.gains is not None
@@ -309,23 +331,29 @@ def _invert_mixes(
     for light in range(len(d.rig)):
         used = np.abs(drive[:, light]) > 0
         record.quality[light] = np.bitwise_or.reduce(bits[used]) if used.any() else 0
-        sums.lights += lights[light]
+        totals.mean += _mean(lights[light])
         store(light, lights[light] / d.rig.gains[light].astype(np.float32))
 
 
+def _mean(packed: np.ndarray, gain: np.ndarray | None = None) -> float:
+    """Mean over the region's pixels and channels, times the light's gain: what the camera saw."""
+    import cv2
+
+    channels = np.array(cv2.mean(packed)[:3])
+    return float((channels if gain is None else channels * gain).mean())
+
+
 def _statistics(
-    d: Demultiplexer, motion: Motion, mask: np.ndarray, full: np.ndarray, sums: _Sums, record: ImagesetRecord,
+    d: Demultiplexer, motion: Motion, picture: np.ndarray, full: np.ndarray, totals: _Totals, record: ImagesetRecord,
 ) -> None:
     """Numbers for the report: motion, tracking, saturation, closure."""
-    assert d.rig.enabled is not None
-    whole = float(full[mask].mean(dtype=np.float64)) if mask.any() else 0.0
-    total = float(sums.lights[mask].mean(dtype=np.float64)) if mask.any() else 0.0
+    whole = _mean(full)
     record.stats = {
         "motion_px": motion.speed_px,
         "disagreement": float(motion.disagreement.max()),
-        "foreground": float(mask.mean()),
-        "saturated": sums.saturated / max(len(d.schedule.coded_slots), 1),
-        "closure": total / whole - 1 if whole > 0 else 0.0,
+        "foreground": float(foreground_mask(picture.mean(axis=2)).mean()),
+        "saturated": totals.saturated / max(len(d.schedule.coded_slots), 1),
+        "closure": totals.mean / whole - 1 if whole > 0 else 0.0,
         "mean_full": whole,
-        "mean_sum": total,
+        "mean_sum": totals.mean,
     }

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from olatkit.capture.config import IngestConfig
-from olatkit.capture.demultiplex import Demultiplexer, assemble_imageset
-from olatkit.capture.prepare import Calibration, FrameWindow
 from olatkit.capture.clock import ticks_from_times
+from olatkit.capture.config import IngestConfig
+from olatkit.capture.demultiplex import Demultiplexer
 from olatkit.capture.flicker import find_bad_frames
+from olatkit.capture.prepare import Calibration, FrameWindow
+from olatkit.capture.region import Region
+from olatkit.capture.survey import choose_region, find_ambient, find_crosstalk, find_subject, saturated_share
 from olatkit.capture.sync import PhaseEstimate, find_phase, track_phase
 from olatkit.capture.windows import reference_ticks, tracking_ticks
 from olatkit.errors import CaptureError, ConfigError
@@ -18,12 +20,8 @@ from olatkit.io.streams import FrameStream
 from olatkit.rig import LightRig
 from olatkit.schedule import LightingSchedule
 from olatkit.vision.demosaic import DemosaicModel
-from olatkit.vision.matting import foreground_mask
 
 log = logging.getLogger(__name__)
-
-SAMPLED_TRACKING = 48  # tracking frames that decide region and level
-MIN_CROSSTALK = 0.005  # share from which an estimated crosstalk is inverted: a smaller one is below the noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +44,7 @@ class CapturePlan:
     skipped: np.ndarray
     grey_peak: float
     shape: tuple[int, int]
+    region: Region
     ambient_share: float = 0.0
     findings: dict[str, Any] = field(default_factory=dict)
 
@@ -54,7 +53,7 @@ class CapturePlan:
         """The kernel set up for this take."""
         usable = frozenset(int(t) for t in self.ticks[self.good])
         span = int(self.ticks[0]), int(self.ticks[-1])
-        return Demultiplexer(self.rig, self.schedule, self.phase, usable, span, self.grey_peak, self.config,
+        return Demultiplexer(self.rig, self.schedule, self.phase, usable, span, self.grey_peak, self.region, self.config,
                              self.ambient_share)
 
     def frames(self, stream: FrameStream) -> FrameWindow:
@@ -126,12 +125,18 @@ def plan_capture(
     shape = calibration.size or calibration.crop[2:]  # type: ignore[index]
     plan = CapturePlan(
         rig, schedule, config, calibration, estimate.phase, ticks, good, np.empty(0, np.int64), np.empty(0, np.int64),
-        1.0, shape,
+        1.0, shape, Region(np.ones(shape, bool)),
     )
     plan = _with_region(plan, stream, used, box)
-    plan = _with_crosstalk(plan, stream, used)
+    crosstalk = find_crosstalk(plan.frames(stream), plan.demultiplexer, every_tick[used])
+    plan = replace(plan, calibration=replace(plan.calibration, crosstalk=crosstalk.share))
+    plan.findings.update(crosstalk.findings)
     plan = _with_references(plan, stream, used)
-    plan = _with_ambient(plan, stream)
+    if config.ambient == "closure":
+        middle = int(plan.references[len(plan.references) // 2])
+        share = find_ambient(plan.frames(stream), plan.demultiplexer, middle)
+        plan = replace(plan, ambient_share=share)
+        plan.findings["ambient_share"] = share
     plan.findings.update(
         phase=estimate.phase, phase_score=estimate.score, phase_runner_up=estimate.runner_up,
         comb_contrast=estimate.comb_contrast, phase_scores=[round(float(s), 4) for s in estimate.scores],
@@ -206,139 +211,21 @@ def _calibration(
 
 def _with_region(plan: CapturePlan, stream: FrameStream, used: slice, box: tuple[int, int, int, int] | str) -> CapturePlan:
     """Region of interest and flow level from tracking frames spread over the take; and the saturation check."""
-    every = tracking_ticks(int(plan.ticks[used.start]), int(plan.ticks[used.stop - 1]), plan.schedule, plan.phase)
-    usable = plan.demultiplexer.usable
-    every = [int(t) for t in every if t in usable]
-    if not every:
-        raise CaptureError(f"{stream.name}: no usable tracking frame; the take cannot be aligned")
-    chosen = [every[i] for i in np.unique(np.linspace(0, len(every) - 1, min(len(every), SAMPLED_TRACKING)).astype(int))]
-    frames = plan.frames(stream)
-    brightest = np.zeros(plan.shape, np.float32)
-    levels = []
-    for tick in chosen:
-        grey = frames.frame(tick).mean(axis=2)
-        frames.forget(tick)
-        np.maximum(brightest, grey, out=brightest)
-        levels.append(float(np.percentile(grey, 99.5)))
-    mask = foreground_mask(brightest)
-    if not mask.any():
-        raise CaptureError(f"{stream.name}: the tracking frames show no subject (brightest value {brightest.max():.3g} of full scale)")
-    peak = float(np.percentile(brightest[mask], 99.5))
-    # A threshold well below Otsu's keeps dark hair and clothes inside the region.
-    low = foreground_mask(brightest, threshold=0.03 * peak)
-    region = _region(low | mask, plan.config.roi_margin, plan.shape, box, even=plan.calibration.size is None)
-    calibration = replace(plan.calibration, box=region)
-    log.info("region of interest %s of %s, tracking level %.3f", region, plan.shape, peak)
-    findings = {"box": list(region), "tracking_level": float(np.median(levels)), "grey_peak": peak}
-    plan = replace(plan, calibration=calibration, grey_peak=peak, findings=findings)
-    _check_saturation(plan, stream, used, mask)
-    return plan
-
-
-def _region(
-    mask: np.ndarray, margin: float, shape: tuple[int, int], box: tuple[int, int, int, int] | str, *, even: bool,
-) -> tuple[int, int, int, int]:
-    """Bounding box of the subject with its margin, or the one asked for; even borders keep the Bayer pattern."""
-    height, width = shape
-    if box == "full":
-        return 0, 0, height, width
-    if not isinstance(box, str):
-        top, left, h, w = box
-        if top < 0 or left < 0 or h < 16 or w < 16 or top + h > height or left + w > width:
-            raise ConfigError(f"region {w}x{h} at ({left}, {top}) does not lie in the picture of {width}x{height}, or is under 16 pixels")
-        return (top // 2 * 2, left // 2 * 2, h, w) if even else (top, left, h, w)
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    extra = round(margin * max(rows[-1] - rows[0], columns[-1] - columns[0])) + 8
-    top, left = max(rows[0] - extra, 0) // 2 * 2, max(columns[0] - extra, 0) // 2 * 2
-    bottom, right = min(rows[-1] + extra + 1, height), min(columns[-1] + extra + 1, width)
-    return int(top), int(left), int(bottom - top), int(right - left)
-
-
-def _check_saturation(plan: CapturePlan, stream: FrameStream, used: slice, mask: np.ndarray) -> None:
-    """Stop if the subject is over-exposed in the coded frames of one cycle."""
-    top, left, height, width = plan.calibration.box
-    scale = 1.0 if plan.calibration.size is None else plan.calibration.crop[2] / plan.calibration.size[0]  # type: ignore[index]
-    samples = mask[top : top + height, left : left + width].sum() * scale**2 * (3 if len(stream.shape) == 3 else 1)
-    frames = plan.frames(stream)
-    start = int(plan.ticks[used.start])
-    coded = set(plan.schedule.coded_slots.tolist())
-    usable = plan.demultiplexer.usable
-    ticks = [t for t in range(start, start + plan.schedule.cycle) if (t - plan.phase) % plan.schedule.cycle in coded and t in usable]
-    shares = []
-    for tick in ticks:
-        frames.frame(tick)
-        shares.append(frames.saturated[tick] / samples)
-        frames.forget(tick)
-    share = float(np.mean(shares)) if shares else 0.0
-    plan.findings["saturated_share"] = share
+    view = find_subject(plan.frames(stream), plan.demultiplexer, stream.name)
+    even = plan.calibration.size is None
+    frame, mask = choose_region(view, box, margin=plan.config.roi_margin, even=even)
+    top, left, height, width = frame
+    calibration = replace(plan.calibration, box=frame)
+    findings = {"box": list(frame), "tracking_level": view.level, "grey_peak": view.peak, "region_share": float(mask.mean())}
+    plan = replace(plan, calibration=calibration, grey_peak=view.peak, region=Region(mask), findings=findings)
+    share = saturated_share(plan.frames(stream), plan.demultiplexer, view.mask[top : top + height, left : left + width].sum())
+    findings["saturated_share"] = share
     if share > plan.config.max_saturated:
         raise CaptureError(
             f"{stream.name}: {100 * share:.0f} % of the subject's pixels are saturated over one cycle, expected under "
             f"{100 * plan.config.max_saturated:.0f} %; record with less light, or raise max_saturated to go on"
         )
-
-
-def _with_crosstalk(plan: CapturePlan, stream: FrameStream, used: slice) -> CapturePlan:
-    """Crosstalk as configured, or estimated from up to three cycles in the middle of the take."""
-    setting = plan.config.crosstalk
-    if setting != "auto":
-        plan.findings["crosstalk"] = float(setting)
-        return replace(plan, calibration=replace(plan.calibration, crosstalk=float(setting)))
-    from olatkit.capture.crosstalk import estimate_crosstalk
-
-    cycle = plan.schedule.cycle
-    middle = (used.start + used.stop) // 2
-    lo = max(used.start, middle - cycle)
-    ticks = plan.ticks[lo : min(used.stop, lo + 2 * cycle)]
-    frames = plan.frames(stream)
-    grey = []
-    for tick in ticks.tolist():
-        grey.append(_reduced(frames.frame(tick).mean(axis=2)))
-        frames.forget(tick)
-    stack = np.array(grey)
-    slots = (ticks - plan.phase) % cycle
-    mask = foreground_mask(stack.max(axis=0))
-    estimate = estimate_crosstalk(stack, slots, plan.rig, plan.schedule, mask, saturation=plan.config.saturation)
-    plan.findings["crosstalk_estimate"] = [estimate.eps, estimate.stderr]
-    plan.findings["crosstalk_reason"] = estimate.reason
-    if not estimate.eps > max(MIN_CROSSTALK, 3 * estimate.stderr):  # also true for no number
-        plan.findings["crosstalk"] = 0.0
-        return plan
-    plan.findings["crosstalk"] = float(estimate.eps)
-    log.info("crosstalk %.4f +- %.4f is inverted", estimate.eps, estimate.stderr)
-    return replace(plan, calibration=replace(plan.calibration, crosstalk=float(estimate.eps)))
-
-
-def _reduced(grey: np.ndarray, limit: int = 512) -> np.ndarray:
-    """A picture reduced by a whole factor until no side is longer than ``limit``: estimates need no more."""
-    import cv2
-
-    factor = -(-max(grey.shape) // limit)
-    return grey if factor == 1 else cv2.resize(grey, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA)
-
-
-def _with_ambient(plan: CapturePlan, stream: FrameStream) -> CapturePlan:
-    """Share of constant light from the closure of the middle imageset: Σ O_l should equal T / g_T.
-
-    Constant light A in every frame adds L A to the sum and A / g_T to the fully lit picture. It is taken to be a
-    fixed share α of the fully lit picture S, so (1 + L α) / (1 + α / g_T) is the measured ratio of both.
-    """
-    if plan.config.ambient == "none":
-        return plan
-    gain, lights = plan.schedule.tracking_gain, int(plan.rig.enabled.sum())  # type: ignore[union-attr]
-    middle = int(plan.references[len(plan.references) // 2])
-    _, record = assemble_imageset(plan.demultiplexer, plan.frames(stream), middle, lambda _light, _rgb: None)
-    ratio = 1 + record.stats["closure"]
-    if abs(lights - ratio / gain) < 0.2 * lights:
-        raise ConfigError(
-            f"ambient: closure cannot tell ambient light apart when 1/g_T = {1 / gain:.0f} is near the {lights} lights; "
-            "record with the lights off and pass --dark"
-        )
-    share = (ratio - 1) / (lights - ratio / gain)
-    plan.findings["ambient_share"] = share
-    if abs(share) * lights > 0.02:
-        log.warning("ambient light is %.2f %% of the mean light; it is subtracted", 100 * share * lights)
-    return replace(plan, ambient_share=share)
+    return plan
 
 
 def _with_references(plan: CapturePlan, stream: FrameStream, used: slice) -> CapturePlan:

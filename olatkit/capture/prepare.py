@@ -83,7 +83,9 @@ class FrameWindow:
     uncorrected : set of int
         Ticks whose crosstalk could not be inverted, because the frame before is missing.
     saturated : dict of int to int
-        Saturated raw values in the region, by tick.
+        Saturated raw values in the box, by tick.
+    samples_per_pixel : float
+        Raw values that make one pixel of the picture.
     """
 
     def __init__(self, stream: FrameStream, calibration: Calibration, ticks: np.ndarray) -> None:
@@ -95,6 +97,8 @@ class FrameWindow:
         self.uncorrected: set[int] = set()
         self.saturated: dict[int, int] = {}
         self._prepare_one = _preparer(calibration)
+        area = 1.0 if calibration.size is None else np.prod(calibration.crop[2:]) / np.prod(calibration.size)  # type: ignore[index]
+        self.samples_per_pixel = float(area) * (3 if len(stream.shape) == 3 else 1)
 
     def frame(self, tick: int) -> np.ndarray:
         """Linear RGB of the region of interest at ``tick``, shape (h, w, 3), float32.
@@ -108,6 +112,12 @@ class FrameWindow:
         if block not in self._blocks:
             self._blocks[block] = self._prepare_block(block)
         return self._blocks[block][tick]
+
+    def glimpse(self, tick: int) -> np.ndarray:
+        """One frame as :meth:`frame` gives it, but crosstalk stays in it; for looking at a few frames of a take."""
+        i = self._index[tick]
+        linear, self.saturated[tick] = _linearise(self._stream.read(i, i + 1)[0], self._calibration)
+        return self._prepare_one(linear)
 
     def forget(self, tick: int) -> None:
         """Drop all blocks that end before ``tick``."""

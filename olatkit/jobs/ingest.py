@@ -17,6 +17,7 @@ from olatkit.capture.config import IngestConfig
 from olatkit.capture.demultiplex import assemble_imageset
 from olatkit.capture.plan import CapturePlan, plan_capture
 from olatkit.capture.prepare import Calibration
+from olatkit.capture.region import Region, scatter
 from olatkit.capture.moments import frame_features
 from olatkit.errors import CaptureError, OutputExistsError
 from olatkit.imageset import CLIPPED_CODES
@@ -210,7 +211,7 @@ def _store_plan(parts: Path, plan: CapturePlan, header: TakeHeader, source: Path
         "encoding": header.encoding, "compression": header.compression, "olatkit": __version__,
     }
     c = plan.calibration
-    arrays = {"ticks": plan.ticks, "good": plan.good, "references": plan.references, "skipped": plan.skipped}
+    arrays = {"region": plan.region.mask, "ticks": plan.ticks, "good": plan.good, "references": plan.references, "skipped": plan.skipped}
     arrays |= {k: v for k, v in (("dark", c.dark), ("bad", c.bad), ("flat", c.flat), ("matrix", c.color_matrix)) if v is not None}
     hasher = hashlib.sha256(json.dumps({**document, "source": source.name}, sort_keys=True).encode())
     for name in sorted(arrays):
@@ -250,7 +251,7 @@ def _load_plan(parts: str, _digest: str) -> tuple[CapturePlan, dict[str, Any]]:
     plan = CapturePlan(
         rig_from_document(document["rig"]), schedule_from_document(document["schedule"]), config, calibration,
         document["phase"], data["ticks"], data["good"], data["references"], data["skipped"], document["grey_peak"],
-        tuple(document["shape"]), document["ambient_share"],
+        tuple(document["shape"]), Region(data["region"]), document["ambient_share"],
     )
     return plan, document
 
@@ -265,22 +266,30 @@ def _make_imagesets(parts: str, indices: list[int]) -> None:
     )
     frames = plan.frames(stream)
     demultiplexer = plan.demultiplexer
+    flows = demultiplexer.flow_table(frames)
+    kind = np.uint16 if header.encoding == "sqrt12" else np.dtype(header.encoding)
     _, _, height, width = plan.calibration.box
+    # Pixels outside the region keep the code of no light.
+    blank = radiance_codes.BLACK if header.encoding == "sqrt12" else 0
+    stored = np.full((len(plan.rig), height, width, 3), blank, kind)
+    index = plan.region.index
     for i in indices:
         reference = int(plan.references[i])
         frames.forget(reference - plan.schedule.cycle - plan.schedule.stride)
-        kind = np.uint16 if header.encoding == "sqrt12" else np.dtype(header.encoding)
-        stored = np.empty((len(plan.rig), height, width, 3), kind)
         beyond = np.zeros(len(plan.rig), np.int64)
 
-        def store(light: int, rgb: np.ndarray, stored: np.ndarray = stored, beyond: np.ndarray = beyond) -> None:
-            if stored.dtype == np.uint16:
-                stored[light], beyond[light] = radiance_codes.encode(rgb)
+        def store(light: int, packed: np.ndarray, beyond: np.ndarray = beyond) -> None:
+            if kind == np.uint16:
+                values, beyond[light] = radiance_codes.encode(packed)
             else:
-                stored[light] = rgb
-                beyond[light] = int((~np.isfinite(stored[light])).sum())
+                values = packed.astype(kind)
+                beyond[light] = int((~np.isfinite(values)).sum())
+            if kind == np.float16:
+                stored[light].reshape(-1, 3)[index] = values.reshape(-1, 3)
+            else:
+                scatter(values.reshape(-1, 3), index, stored[light].reshape(-1, 3))
 
-        full, record = assemble_imageset(demultiplexer, frames, reference, store)
+        full, record = assemble_imageset(demultiplexer, frames, reference, store, flows=flows)
         record.quality[beyond > 0] |= CLIPPED_CODES
         record.stats["beyond_codes"] = float(beyond.sum())
         rows = ImagesetRows(

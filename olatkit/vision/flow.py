@@ -3,14 +3,11 @@
 ``flow[y, x] = (dx, dy)`` lies on the grid of the reference picture: its pixel x is found at x + flow in the other.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 
 from olatkit.vision.warp import warp
-
-FlowFunction = Callable[[np.ndarray, np.ndarray], np.ndarray]
-
 
 def dis_flow(reference: np.ndarray, other: np.ndarray, *, quality: str = "fine") -> np.ndarray:
     """Dense inverse search flow from ``reference`` to ``other``.
@@ -19,9 +16,9 @@ def dis_flow(reference: np.ndarray, other: np.ndarray, *, quality: str = "fine")
     ----------
     reference, other : ndarray, shape (H, W), uint8
         Pictures of equal exposure.
-    quality : {'fine', 'medium', 'fast'}
-        'fine' works down to full resolution with a patch stride of 3: about 3 times slower than 'medium', half
-        its end-point error.
+    quality : {'fine', 'balanced', 'medium', 'fast'}
+        'fine' works down to full resolution with a patch stride of 3, 'balanced' stops at half resolution (a third
+        of the time), 'medium' and 'fast' are OpenCV's presets.
 
     Returns
     -------
@@ -35,16 +32,14 @@ def dis_flow(reference: np.ndarray, other: np.ndarray, *, quality: str = "fine")
     """
     import cv2
 
+    finest = {"fine": 0, "balanced": 1, "medium": None, "fast": None}
+    if quality not in finest:
+        raise ValueError(f"flow quality {quality!r} is unknown, expected one of {', '.join(finest)}")
+    preset = cv2.DISOPTICAL_FLOW_PRESET_FAST if quality == "fast" else cv2.DISOPTICAL_FLOW_PRESET_MEDIUM
     # An engine is not safe to share between threads and is cheap to make.
-    presets = {
-        "fine": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
-        "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
-    }
-    if quality not in presets:
-        raise ValueError(f"flow quality {quality!r} is unknown, expected one of {', '.join(presets)}")
-    engine = cv2.DISOpticalFlow_create(presets[quality])
-    if quality == "fine":
-        engine.setFinestScale(0)
+    engine = cv2.DISOpticalFlow_create(preset)
+    if finest[quality] is not None:
+        engine.setFinestScale(finest[quality])
         engine.setPatchStride(3)
     return engine.calc(reference, other, None)  # type: ignore[call-overload]
 
@@ -68,34 +63,65 @@ def invert(displacement: np.ndarray, *, iterations: int = 3) -> np.ndarray:
     return back
 
 
-def chained_flows(pictures: Mapping[int, np.ndarray], flow: FlowFunction) -> dict[int, np.ndarray]:
-    """Flow from picture 0 to every key, adding steps between neighbours; fast motion stays small in every step."""
-    fields = {0: np.zeros((*pictures[0].shape, 2), np.float32)}
-    for sign in (1, -1):
-        keys = sorted((k for k in pictures if k * sign > 0), key=abs)
-        before = 0
-        for key in keys:
-            fields[key] = compose(fields[before], flow(pictures[before], pictures[key]))
-            before = key
+class FlowTable:
+    """Flows between pictures of one sequence, each found once and kept.
+
+    Only flows forward in time are computed; backward ones are their inverses. That halves the work, a forward flow
+    serves both of its pictures, and the result does not depend on who asked first.
+
+    Parameters
+    ----------
+    picture : callable (key) -> ndarray (H, W) uint8
+        The picture at an integer key, ascending in time.
+    quality : str
+        As for :func:`dis_flow`.
+    """
+
+    def __init__(self, picture: Callable[[int], np.ndarray], *, quality: str = "fine") -> None:
+        self.picture = picture
+        self.quality = quality
+        self._forward: dict[tuple[int, int], np.ndarray] = {}
+
+    def between(self, a: int, b: int) -> np.ndarray:
+        """Flow on the grid of picture ``a`` to picture ``b``, shape (H, W, 2); not to be written to."""
+        if a == b:
+            return np.zeros((*self.picture(a).shape, 2), np.float32)
+        first, last = min(a, b), max(a, b)
+        if (first, last) not in self._forward:
+            self._forward[first, last] = dis_flow(self.picture(first), self.picture(last), quality=self.quality)
+        field = self._forward[first, last]
+        return field if a < b else invert(field)
+
+    def forget(self, key: int) -> None:
+        """Drop flows that start before ``key``."""
+        for pair in [p for p in self._forward if p[0] < key]:
+            del self._forward[pair]
+
+
+def chained_flow(table: FlowTable, keys: list[int], start: int) -> dict[int, np.ndarray]:
+    """Flow from picture ``start`` to all keys, adding steps between neighbours; fast motion stays small in a step."""
+    keys = sorted({*keys, start})
+    fields = {start: table.between(start, start)}
+    zero = keys.index(start)
+    for row in (keys[zero:], keys[zero::-1]):
+        for before, key in zip(row, row[1:], strict=False):
+            fields[key] = compose(fields[before], table.between(before, key))
     return fields
 
 
-def refined_flows(pictures: Mapping[int, np.ndarray], flow: FlowFunction) -> dict[int, np.ndarray]:
-    """Chained flows with the drift removed: the residual flow to each pre-warped picture is composed with the chain."""
-    fields = chained_flows(pictures, flow)
+def refined_flow(table: FlowTable, keys: list[int], start: int) -> dict[int, np.ndarray]:
+    """Chained flow without its drift: the residual flow to each pre-warped picture is composed with the chain."""
+    fields = chained_flow(table, keys, start)
+    reference = table.picture(start)
     for key, chain in fields.items():
-        if key:
-            residual = flow(pictures[0], np.round(warp(pictures[key], chain, linear=True)).astype(np.uint8))
+        if key != start:
+            moved = np.round(warp(table.picture(key), chain, linear=True)).astype(np.uint8)
+            residual = dis_flow(reference, moved, quality=table.quality)
             # The residual moves within the pre-warped picture; the chain is read where it lands.
             fields[key] = residual + warp(chain, residual, linear=True)
     return fields
 
 
-def direct_flows(pictures: Mapping[int, np.ndarray], flow: FlowFunction) -> dict[int, np.ndarray]:
-    """Flow from picture 0 to every key, each found on its own: no drift."""
-    return {
-        key: flow(pictures[0], picture) if key else np.zeros((*picture.shape, 2), np.float32)
-        for key, picture in pictures.items()
-    }
-
-
+def direct_flow(table: FlowTable, keys: list[int], start: int) -> dict[int, np.ndarray]:
+    """Flow from picture ``start`` to every key, each found on its own: no drift."""
+    return {key: table.between(start, key) for key in keys}

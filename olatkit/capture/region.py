@@ -1,0 +1,58 @@
+"""The part of the picture that is made: pixels around the subject, packed so that every step touches only them."""
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+ROW = 512  # packed pixels per row: a picture-like shape for OpenCV, small rows for its cache
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """Pixels of a box, in reading order, as an array of rows of 512.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (h, w)
+        Pixels to make; at least one. The last row is filled up with copies of the last pixel.
+    """
+
+    mask: np.ndarray
+
+    def __post_init__(self) -> None:
+        index = np.flatnonzero(self.mask)
+        if not index.size:
+            raise ValueError("the region holds no pixel")
+        rows = -(-index.size // ROW)
+        padded = np.full(rows * ROW, index[-1], np.int64)
+        padded[: index.size] = index
+        y, x = np.divmod(padded, self.mask.shape[1])
+        positions = np.stack([x, y], axis=-1).astype(np.float32).reshape(rows, ROW, 2)
+        for name, value in (("index", padded), ("positions", positions)):
+            value.setflags(write=False)
+            object.__setattr__(self, name, value)
+
+    index: np.ndarray = None  # type: ignore[assignment]
+    positions: np.ndarray = None  # type: ignore[assignment]
+
+    def pack(self, image: np.ndarray) -> np.ndarray:
+        """Values (h, w[, C]) of the region's pixels, shape (rows, 512[, C])."""
+        flat = image.reshape(self.mask.size, *image.shape[2:])
+        return np.take(flat, self.index, axis=0).reshape(*self.positions.shape[:2], *image.shape[2:])
+
+    def unpack(self, packed: np.ndarray) -> np.ndarray:
+        """Packed values back in the picture, shape (h, w[, C]), zeros outside the region."""
+        out = np.zeros((self.mask.size, *packed.shape[2:]), packed.dtype)
+        out[self.index] = packed.reshape(-1, *packed.shape[2:])
+        return out.reshape(*self.mask.shape, *packed.shape[2:])
+
+
+@numba.njit(cache=True, nogil=True)
+def scatter(packed, index, out):
+    """Write packed pixels (n, 3) to their places in ``out`` (h w, 3)."""
+    for i in range(index.size):
+        k = index[i]
+        out[k, 0] = packed[i, 0]
+        out[k, 1] = packed[i, 1]
+        out[k, 2] = packed[i, 2]

@@ -1,0 +1,178 @@
+"""What a first look at a take's frames tells: where the subject is, how bright, and what light is where it should not."""
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from olatkit.capture.crosstalk import estimate_crosstalk
+from olatkit.capture.demultiplex import Demultiplexer, assemble_imageset
+from olatkit.capture.prepare import FrameWindow
+from olatkit.capture.windows import tracking_ticks
+from olatkit.errors import CaptureError, ConfigError
+from olatkit.vision.matting import foreground_mask
+
+log = logging.getLogger(__name__)
+
+SAMPLED_TRACKING = 48  # tracking frames that decide region and level
+MIN_CROSSTALK = 0.005  # share from which an estimated crosstalk is inverted: a smaller one is below the noise
+
+
+@dataclass(frozen=True, eq=False)
+class SubjectView:
+    """Where the subject was in some tracking frames of the take.
+
+    ``brightest`` (H, W) is the largest grey value seen at each pixel, ``mask`` what stands out in it, ``peak`` its
+    level that becomes white in flow pictures, ``level`` the median over frames of the 99.5th percentile.
+    """
+
+    brightest: np.ndarray
+    mask: np.ndarray
+    peak: float
+    level: float
+
+
+@dataclass(frozen=True)
+class Crosstalk:
+    """Crosstalk to invert and how it was found."""
+
+    share: float
+    findings: dict[str, Any] = field(default_factory=dict)
+
+
+def find_subject(frames: FrameWindow, d: Demultiplexer, name: str) -> SubjectView:
+    """Look at tracking frames spread over the take.
+
+    Raises
+    ------
+    CaptureError
+        No usable tracking frame, or nothing stands out in them.
+    """
+    every = [int(t) for t in tracking_ticks(*d.span, d.schedule, d.phase) if int(t) in d.usable]
+    if not every:
+        raise CaptureError(f"{name}: no usable tracking frame; the take cannot be aligned")
+    chosen = np.unique(np.linspace(0, len(every) - 1, min(len(every), SAMPLED_TRACKING)).astype(int))
+    brightest: np.ndarray | None = None
+    levels = []
+    for i in chosen:
+        grey = frames.glimpse(every[i]).mean(axis=2)
+        brightest = grey if brightest is None else np.maximum(brightest, grey)
+        levels.append(float(np.percentile(grey, 99.5)))
+    assert brightest is not None
+    mask = foreground_mask(brightest)
+    if not mask.any():
+        raise CaptureError(
+            f"{name}: the tracking frames show no subject (brightest value {brightest.max():.3g} of full scale)"
+        )
+    peak = float(np.percentile(brightest[mask], 99.5))
+    return SubjectView(brightest, mask, peak, float(np.median(levels)))
+
+
+def choose_region(
+    view: SubjectView, box: tuple[int, int, int, int] | str, *, margin: float, even: bool,
+) -> tuple[tuple[int, int, int, int], np.ndarray]:
+    """Box (top, left, height, width) and the mask of pixels inside it that are made.
+
+    Parameters
+    ----------
+    view : SubjectView
+        From :func:`find_subject`.
+    box : tuple of int or {'auto', 'full'}
+        'auto' is the subject with a margin all around, the others are whole rectangles.
+    margin : float
+        Margin around the subject, share of its size.
+    even : bool
+        Whether the box must start on even pixels, to keep the Bayer pattern.
+
+    Raises
+    ------
+    ConfigError
+        A box that is not inside the picture, or smaller than 16 pixels.
+    """
+    import cv2
+
+    height, width = view.mask.shape
+    if box == "full":
+        return (0, 0, height, width), np.ones((height, width), bool)
+    if not isinstance(box, str):
+        top, left, h, w = box
+        if top < 0 or left < 0 or h < 16 or w < 16 or top + h > height or left + w > width:
+            raise ConfigError(
+                f"region {w}x{h} at ({left}, {top}) does not lie in the picture of {width}x{height}, or is under 16 pixels"
+            )
+        top, left = (top // 2 * 2, left // 2 * 2) if even else (top, left)
+        return (top, left, h, w), np.ones((h, w), bool)
+    # A threshold well below Otsu's keeps dark hair and clothes inside the region.
+    subject = view.mask | foreground_mask(view.brightest, threshold=0.03 * view.peak)
+    rows, columns = np.flatnonzero(subject.any(axis=1)), np.flatnonzero(subject.any(axis=0))
+    extra = 8 + round(margin * max(rows[-1] - rows[0], columns[-1] - columns[0]))
+    top, left = max(int(rows[0]) - extra, 0) // 2 * 2, max(int(columns[0]) - extra, 0) // 2 * 2
+    bottom, right = min(int(rows[-1]) + extra + 1, height), min(int(columns[-1]) + extra + 1, width)
+    grown = cv2.dilate(subject.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * extra + 1,) * 2))
+    return (top, left, bottom - top, right - left), grown[top:bottom, left:right] > 0
+
+
+def saturated_share(frames: FrameWindow, d: Demultiplexer, subject_pixels: int) -> float:
+    """Mean share of the subject's pixels that are saturated in the coded frames of the first cycle."""
+    coded = set(d.schedule.coded_slots.tolist())
+    first = d.span[0]
+    ticks = [t for t in range(first, first + d.schedule.cycle) if (t - d.phase) % d.schedule.cycle in coded and t in d.usable]
+    for tick in ticks:
+        frames.glimpse(tick)
+    if not ticks:
+        return 0.0
+    return float(np.mean([frames.saturated[t] for t in ticks]) / frames.samples_per_pixel / max(int(subject_pixels), 1))
+
+
+def find_crosstalk(frames: FrameWindow, d: Demultiplexer, ticks: np.ndarray) -> Crosstalk:
+    """Crosstalk as configured, or estimated from two cycles in the middle of the take (N,) of ``ticks``."""
+    if d.config.crosstalk != "auto":
+        return Crosstalk(float(d.config.crosstalk), {"crosstalk": float(d.config.crosstalk)})
+    cycle = d.schedule.cycle
+    lo = max(0, len(ticks) // 2 - cycle)
+    chosen = ticks[lo : lo + 2 * cycle]
+    stack = np.array([_reduced(frames.glimpse(int(tick)).mean(axis=2)) for tick in chosen])
+    estimate = estimate_crosstalk(
+        stack, (chosen - d.phase) % cycle, d.rig, d.schedule, foreground_mask(stack.max(axis=0)),
+        saturation=d.config.saturation,
+    )
+    findings = {"crosstalk_estimate": [estimate.eps, estimate.stderr], "crosstalk_reason": estimate.reason}
+    # The negated comparison is also true where there is no number.
+    if not estimate.eps > max(MIN_CROSSTALK, 3 * estimate.stderr):
+        return Crosstalk(0.0, {**findings, "crosstalk": 0.0})
+    log.info("crosstalk %.4f +- %.4f is inverted", estimate.eps, estimate.stderr)
+    return Crosstalk(float(estimate.eps), {**findings, "crosstalk": float(estimate.eps)})
+
+
+def _reduced(grey: np.ndarray, limit: int = 512) -> np.ndarray:
+    """A picture reduced by a whole factor until no side is longer than ``limit``: estimates need no more."""
+    import cv2
+
+    factor = -(-max(grey.shape) // limit)
+    return grey if factor == 1 else cv2.resize(grey, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA)
+
+
+def find_ambient(frames: FrameWindow, d: Demultiplexer, reference: int) -> float:
+    """Constant light in every frame, as a share of the fully lit picture, from the closure of one imageset.
+
+    Constant light A adds L A to the sum of the single lights and A / g_T to the fully lit picture S. With A = α S
+    the measured ratio of both is (1 + L α) / (1 + α / g_T).
+
+    Raises
+    ------
+    ConfigError
+        If 1 / g_T is so near L that both grow alike.
+    """
+    gain, lights = d.schedule.tracking_gain, int(d.rig.enabled.sum())  # type: ignore[union-attr]
+    _, record = assemble_imageset(d, frames, reference, lambda _light, _packed: None)
+    ratio = 1 + record.stats["closure"]
+    if abs(lights - ratio / gain) < 0.2 * lights:
+        raise ConfigError(
+            f"ambient: closure cannot tell ambient light apart when 1/g_T = {1 / gain:.0f} is near the {lights} lights; "
+            "record with the lights off and pass --dark"
+        )
+    share = (ratio - 1) / (lights - ratio / gain)
+    if abs(share) * lights > 0.02:
+        log.warning("ambient light is %.2f %% of the mean light; it is subtracted", 100 * share * lights)
+    return share
