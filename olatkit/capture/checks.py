@@ -329,7 +329,7 @@ def measure_light(rgb: np.ndarray, mask: np.ndarray, gain: np.ndarray) -> tuple[
     seen = rgb[rows, columns]
     weight = np.maximum(seen.mean(axis=1), 0)
     total = max(float(weight.sum()), 1e-9)
-    half = max(np.ptp(rows), np.ptp(columns), 1) / 2
+    half = max(int(np.ptp(rows)), int(np.ptp(columns)), 1) / 2
     x = float((columns * weight).sum()) / total - float(columns.mean())
     y = float(rows.mean()) - float((rows * weight).sum()) / total
     saturated = float((seen * gain >= 0.98).any(axis=1).mean())

@@ -67,14 +67,16 @@ def plot(
     if not all_x.size:
         return '<p class="none">no values</p>'
     low, high = y_range
-    axes = _Axes(_spread(all_x, 0.02), _spread(all_y, 0.06, low, high), size)
+    named = [s for s in series if s.label]
+    top = _TOP + 16 * bool(named)
+    axes = _Axes(_spread(all_x, 0.02), _spread(all_y, 0.06, low, high), size, top)
     parts = [axes.grid(x_label, y_label)]
     for limit in limits:
         y, end = axes.y(limit.value), size[0] - _RIGHT
         parts.append(_line(_LEFT, y, end, y, RED, dashed=True))
         parts.append(_text(end - 3, y - 4 if y > 30 else y + 13, limit.label, anchor="end", color=RED, size=11))
     parts += [_draw(axes, s, x, y) for s, x, y in cleaned]
-    parts.append(_legend([s for s in series if s.label], size[0]))
+    parts.append(_legend(named))
     return svg("".join(parts), size)
 
 
@@ -176,6 +178,7 @@ class _Axes:
     x_range: tuple[float, float]
     y_range: tuple[float, float]
     size: tuple[int, int]
+    top: int = _TOP
 
     def x(self, value: float) -> float:
         low, high = self.x_range
@@ -183,7 +186,7 @@ class _Axes:
 
     def y(self, value: float) -> float:
         low, high = self.y_range
-        return self.size[1] - _BOTTOM - (value - low) / (high - low) * (self.size[1] - _TOP - _BOTTOM)
+        return self.size[1] - _BOTTOM - (value - low) / (high - low) * (self.size[1] - self.top - _BOTTOM)
 
     def grid(self, x_label: str, y_label: str, *, lines: bool = True, whole: bool = False) -> str:
         """Ticks, grid lines and labels."""
@@ -201,7 +204,7 @@ class _Axes:
             parts.append(_text(x, bottom + 17, _number(value), anchor="middle", color=GREY))
         parts.append(_line(_LEFT, bottom, width - _RIGHT, bottom, GREY))
         parts.append(_text((_LEFT + width - _RIGHT) / 2, height - 6, x_label, anchor="middle"))
-        middle = (_TOP + bottom) / 2
+        middle = (self.top + bottom) / 2
         turned = f'transform="rotate(-90 14 {middle})" text-anchor="middle"'
         parts.append(f'<text x="14" y="{middle}" {turned}>{html.escape(y_label)}</text>')
         return "".join(parts)
@@ -237,17 +240,14 @@ def _draw(axes: _Axes, series: Series, x: np.ndarray, y: np.ndarray) -> str:
     return drawn + f'<g fill="{series.color}">{dots}</g>'
 
 
-def _legend(named: Sequence[Series], width: int) -> str:
-    """Names in their colours along the top."""
-    parts, x = [], float(_LEFT + 8)
+def _legend(named: Sequence[Series]) -> str:
+    """Names in their colours above the plotted area."""
+    parts, x = [], float(_LEFT)
     for series in named:
-        parts.append(f'<rect x="{x:.0f}" y="{_TOP + 1}" width="12" height="4" fill="{series.color}"/>')
-        parts.append(_text(x + 17, _TOP + 7, series.label, size=11))
-        x += 32 + 6.2 * len(series.label)
-    if not parts:
-        return ""
-    place = f'x="{_LEFT + 3}" y="{_TOP - 5}" width="{x - _LEFT - 8:.0f}" height="16"'
-    return f'<rect {place} fill="#fff" opacity="0.85"/>' + "".join(parts)
+        parts.append(f'<rect x="{x:.0f}" y="{_TOP - 2}" width="12" height="4" fill="{series.color}"/>')
+        parts.append(_text(x + 17, _TOP + 4, series.label, size=11))
+        x += 34 + 6.2 * len(series.label)
+    return "".join(parts)
 
 
 def _lamp(place: tuple[float, float], dot: float, light: int, share: float | None, marked: bool) -> str:

@@ -132,11 +132,16 @@ def _check_table(checks: Sequence[Check]) -> str:
     words = {"good": "✓ good", "look": "● look", "bad": "✕ bad"}
     rows = "".join(
         f'<tr><td class="level {c.level}">{words[c.level]}</td>'
-        + "".join(f"<td>{html.escape(text)}</td>" for text in (c.name, c.found, c.limit, c.meaning)) + "</tr>"
+        + "".join(f"<td>{_cell(text)}</td>" for text in (c.name, c.found, c.limit, c.meaning)) + "</tr>"
         for c in checks
     )
     head = "".join(f"<th>{name}</th>" for name in ("", "what", "found", "good is", "why it matters"))
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _cell(text: str) -> str:
+    """Escaped text that does not break between a number and its percent sign."""
+    return html.escape(text).replace(" %", "&nbsp;%")
 
 
 def _frame_lists(take: Take) -> str:

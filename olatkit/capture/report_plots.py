@@ -66,7 +66,7 @@ def dome_figure(take: Take, levels: LightLevels | None, index: int) -> str:
     )
     return figure(
         f"Brightness of each light on the subject, imageset {index}", drawn,
-        "Both halves as seen from the camera; numbers are lights, 1 is full scale. Good: smooth and brightest in front; a "
+        "Both halves as seen from the camera; numbers are lights, 1 is full scale. Good: smooth, brightest in front; a "
         "swapped or dead light breaks the pattern. Crossed out: switched off by the rig." + rings,
     )
 
@@ -87,7 +87,7 @@ def light_figures(take: Take, levels: LightLevels | None, index: int) -> list[st
         colors = ((RED, "red"), (GREEN, "green"), (BLUE, "blue"))
         series = [Series(lights, gains[:, c], name, color, "points") for c, (color, name) in enumerate(colors)]
         drawn = plot(series, x_label="light", y_label="gain [relative to the mean light]")
-    out.append(figure("Gain of each light", drawn, "Divided out once. Good: all near 1; a lone outlier is a failing lamp."))
+    out.append(figure("Gain of each light", drawn, "Divided out once. Good: near 1; a lone outlier is a failing lamp."))
     return out
 
 
@@ -137,7 +137,7 @@ def clock_figures(take: Take, comb: Comb | None) -> list[str]:
                   Series([best], [scores[best]], f"phase {best}", GREEN, "points")]
         drawn = plot(series, x_label="offset of the cycle [frames]", y_label="correlation",
                      limits=[Limit(0.7, "needed"), Limit(notes["phase_runner_up"], "next")])
-        out.append(figure("Phase: which frame shows which light", drawn, "Good: one offset near 1, all others far below."))
+        out.append(figure("Phase: which frame shows which light", drawn, "Good: one near 1, all others far below."))
     if notes.get("window_scores"):
         drawn = plot([Series(notes["window_frames"], notes["window_scores"])], x_label="frame", y_label="correlation",
                      limits=[Limit(0.7, "needed")], y_range=(0, 1))
@@ -150,7 +150,7 @@ def clock_figures(take: Take, comb: Comb | None) -> list[str]:
         drawn = plot(series, x_label="tick [frames]", y_label="mean of frame [% of full scale]", y_range=(0, None))
         contrast = notes.get("comb_contrast")
         told = f" Contrast {contrast:.2f}." if contrast is not None and np.isfinite(contrast) else ""
-        out.append(figure("Tracking comb", drawn, "Good: tracking frames stand out, evenly spaced, equally bright." + told))
+        out.append(figure("Tracking comb", drawn, "Good: tracking frames stand out, equally bright." + told))
     return out
 
 

@@ -219,10 +219,11 @@ def _comparison(take: Take, plan: CapturePlan, stream: FrameStream) -> list[Pict
     """The imageset of fastest motion relit without and with motion compensation, and the region that gained most."""
     index = int(np.argmax(take.stats["motion_px"]))
     still = plan.config.model_copy(update={"motion": plan.config.motion.model_copy(update={"method": "none"})})
+    demultiplexer = replace(plan.demultiplexer, config=still)
     images: list[np.ndarray] = []
     assemble_imageset(
-        replace(plan.demultiplexer, config=still), plan.frames(stream), int(plan.references[index]),
-        lambda _light, rgb: images.append(_reduce(rgb, 512)),
+        demultiplexer, plan.frames(stream), int(plan.references[index]),
+        lambda _light, packed: images.append(_reduce(demultiplexer.region.unpack(packed), 512)),
     )
     weights = light_weights(simple_sky(), take.rig)
     before = relight(np.array(images), weights)

@@ -1,0 +1,122 @@
+"""Explain what ingest and simulate write: takes, truth files, the folder of an unfinished ingest."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from olatkit.errors import FormatError
+from olatkit.imageset import QUALITY_NAMES
+from olatkit.io.facts import Description, Fact, file_size, number, size, span, text
+from olatkit.io.takes import open_take, part_is_whole
+
+ENCODINGS = {"sqrt12": "12-bit square-root codes", "float16": "16-bit floats", "float32": "32-bit floats"}
+
+
+def describe_hdf5(path: Path) -> Description:
+    """A take or a truth file; FormatError for other HDF5 files."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            attributes = dict(file.attrs)
+            shapes = {name: tuple(file[name].shape) for name in file if isinstance(file[name], h5py.Dataset)}
+    except OSError as error:
+        raise FormatError(f"{path}: damaged HDF5 file: {error}") from error
+    if attributes.get("format") == "olatkit-take":
+        return _describe_take(path)
+    if "olat" in shapes and "codes_per_unit" in attributes:
+        return _describe_truth(path, attributes, shapes)
+    known = ", ".join([*shapes][:6]) or "no datasets"
+    raise FormatError(f"{path}: HDF5 file of no known kind ({known}), expected a take or a simulated take's truth")
+
+
+def describe_parts(path: Path) -> Description:
+    """The folder in which an ingest keeps finished imagesets until all are there."""
+    try:
+        plan = json.loads((path / "plan.json").read_text(encoding="utf-8"))
+        with np.load(path / "plan.npz") as arrays:
+            wanted = len(arrays["references"])
+        digest, source = plan["digest"], str(plan["source"])
+    except (OSError, ValueError, KeyError) as error:
+        raise FormatError(f"{path}: unreadable plan of an ingest: {error}; remove the folder, ingest again") from error
+    done = sum(part_is_whole(path / f"{i:06d}.h5", digest) for i in range(wanted))
+    facts = (
+        text("source", source, "source"),
+        Fact("imagesets", f"{done} of {wanted} done", "imagesets_done", [done, wanted]),
+        text("next", "run the same ingest again: it goes on where it stopped", "next"),
+        file_size(sum(file.stat().st_size for file in path.iterdir() if file.is_file())),
+    )
+    return Description("parts of an unfinished ingest", facts)
+
+
+def _describe_take(path: Path) -> Description:
+    with open_take(path) as take:
+        (height, width), (top, left, box_h, box_w) = take.shape, take.box
+        dead = int((~np.asarray(take.rig.enabled)).sum())
+        facts = [
+            number("imagesets", len(take), "", "imagesets"),
+            number("rate", take.frame_rate_hz, "imagesets per s", "frame_rate_hz"),
+            span("reference instants", take.times_s, "s", "times_s", ".6g"),
+            Fact("lights", f"{len(take.rig)}, {dead} dead, rig '{take.rig.name}'", "lights", len(take.rig)),
+            size("picture", width, height, "size_px"),
+            Fact("stored region", f"{box_w} x {box_h} px at ({left}, {top})", "box_px", [left, top, box_w, box_h]),
+            Fact("stored as", ENCODINGS.get(take.encoding, take.encoding), "encoding", take.encoding),
+        ]
+        if take.schedule is not None:
+            facts.append(text("schedule", f"{take.schedule.name}, cycle {take.schedule.cycle} frames", "schedule"))
+        facts += _note_facts(take.notes) + _stat_facts(take.stats) + _quality_facts(take.quality)
+    return Description("take of OLAT imagesets", (*facts, file_size(path.stat().st_size)))
+
+
+def _note_facts(notes: dict[str, Any]) -> list[Fact]:
+    """Where the take came from."""
+    facts = [text("made by", f"olatkit {notes['olatkit']}", "olatkit")] if "olatkit" in notes else []
+    if "source" in notes:
+        facts.append(text("source", str(notes["source"]), "source"))
+    if "phase" in notes:
+        score = f" (score {notes['phase_score']:.3f})" if np.isfinite(notes.get("phase_score", np.nan)) else " (given)"
+        facts.append(Fact("phase", f"{notes['phase']} frames{score}", "phase", notes["phase"]))
+    if "crosstalk" in notes:
+        facts.append(Fact("crosstalk inverted", f"{100 * notes['crosstalk']:.2f} %", "crosstalk", notes["crosstalk"]))
+    if "frames" in notes:
+        facts.append(Fact("frames", f"{notes['frames']}, {notes.get('dropped', 0)} dropped", "frames", notes["frames"]))
+    return facts
+
+
+def _stat_facts(stats: dict[str, np.ndarray]) -> list[Fact]:
+    facts = []
+    if "closure" in stats:
+        facts.append(span("closure error", 100 * stats["closure"], "%", "closure_percent", "+.2f"))
+    if "motion_px" in stats:
+        facts.append(span("motion", stats["motion_px"], "px per 60 frames", "motion_px", ".3g"))
+    return facts
+
+
+def _quality_facts(quality: np.ndarray) -> list[Fact]:
+    """How many images carry which bit."""
+    counts = {name: int(((quality & bit) > 0).sum()) for bit, name in QUALITY_NAMES.items()}
+    flagged = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    clean = int((quality == 0).sum())
+    shown = f"{clean} of {quality.size} without remark" + (f"; {flagged}" if flagged else "")
+    return [Fact("images", shown, "images", {"all": int(quality.size), "clean": clean, **counts})]
+
+
+def _describe_truth(path: Path, attributes: dict[str, Any], shapes: dict[str, tuple[int, ...]]) -> Description:
+    instants, lights, height, width = shapes["olat"][:4]
+    facts = [
+        number("instants", instants, "", "instants"),
+        number("lights", lights, "", "lights"),
+        size("picture", width, height, "size_px"),
+        text("holds", ", ".join(sorted(shapes)), "datasets"),
+    ]
+    if "full_scale_codes" in attributes:
+        scale = float(attributes["full_scale_codes"])
+        facts.append(number("full scale", scale, "sensor values above black", "full_scale_codes"))
+    for key, label, unit in (("phase", "phase", "frames"), ("eps", "crosstalk", "of a frame's light")):
+        if key in attributes:
+            facts.append(number(label, float(attributes[key]), unit, key))
+    dropped = np.atleast_1d(attributes.get("dropped_ticks", []))
+    facts.append(number("dropped frames", len(dropped), "", "dropped_frames"))
+    return Description("ground truth of a simulated take", (*facts, file_size(path.stat().st_size)))
