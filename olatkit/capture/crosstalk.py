@@ -68,12 +68,7 @@ def invert_crosstalk(
     result = np.empty_like(frames) if out is None else out
     share, scale = frames.dtype.type(eps), frames.dtype.type(1 / (1 - eps))
     for n, frame in enumerate(frames):
-        if previous is None:
-            result[n] = frame
-        else:
-            leak = share * previous
-            np.subtract(frame, leak, out=leak)
-            np.multiply(leak, scale, out=result[n])
+        result[n] = frame if previous is None else (frame - share * previous) * scale
         previous = result[n]
     return result
 
@@ -156,7 +151,7 @@ def _shadow_samples(
     blocks: np.ndarray, clean: np.ndarray, usable: np.ndarray, follows: np.ndarray, slots: np.ndarray, rig: LightRig,
     schedule: LightingSchedule, part: slice,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Dark blocks of one cycle and the frame before, both (frames, blocks), without what direction explains; 0 = unused."""
+    """Dark blocks of one cycle and the frame before, (frames, blocks), less what direction explains; 0 = unused."""
     lights = schedule.slot_lights[slots[part]]
     lit = (lights >= 0) & np.asarray(rig.enabled)[lights]
     unlit = (schedule.kinds[slots[part]] == "dark") | ((lights >= 0) & ~lit)

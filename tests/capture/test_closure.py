@@ -1,0 +1,40 @@
+"""Closure of single lights and tracking frame."""
+
+import numpy as np
+import pytest
+
+from olatkit.capture.closure import ambient_from_closure, closure_error
+from olatkit.errors import CaptureError
+
+LIGHTS, GAIN = 114, 0.034
+
+
+@pytest.fixture
+def stage():
+    rng = np.random.default_rng(0)
+    return rng.random((LIGHTS, 8, 9, 3)), rng.random((8, 9, 3)) * 0.05
+
+
+def test_ambient_is_recovered_exactly(stage):
+    lights, ambient = stage
+    tracking = GAIN * lights.sum(0) + ambient
+    found = ambient_from_closure((lights + ambient).sum(0), tracking / GAIN, LIGHTS, GAIN)
+    np.testing.assert_allclose(found, ambient, atol=1e-12)
+
+
+@pytest.mark.parametrize("gain", [1 / 114, 1 / 92, 1 / 136])
+def test_ambient_is_refused_where_it_cannot_be_told(gain):
+    with pytest.raises(CaptureError, match="expected more than 20 % away from 114 lights"):
+        ambient_from_closure(np.ones(3), np.ones(3), LIGHTS, gain)
+
+
+def test_closure_error_is_the_relative_excess_on_the_subject(stage):
+    lights, _ = stage
+    full = lights.sum(0)
+    mask = np.zeros(full.shape[:2], bool)
+    mask[2:5] = True
+    outside = np.where(mask[..., None], full, 100)
+    assert closure_error(1.03 * outside, full, mask) == pytest.approx(0.03)
+    assert closure_error(full, full) == 0
+    with pytest.raises(CaptureError, match="tracking frame sums to 0"):
+        closure_error(full, 0 * full)
