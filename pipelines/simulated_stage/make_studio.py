@@ -13,7 +13,7 @@ from olatkit.io.images import write_exr
 # Direction (+X right in the picture, +Y up, +Z to the camera), angular radius [deg], radiance R, G, B.
 SOFTBOXES = (
     ((0.75, 0.5, 0.6), 17, (26, 21, 15)),
-    ((-0.9, 0.1, 0.45), 26, (1.4, 2.2, 3.6)),
+    ((-0.9, 0.1, 0.45), 26, (0.6, 1.0, 1.7)),
     ((-0.5, 0.45, -0.8), 14, (13, 14, 18)),
 )
 
@@ -22,7 +22,7 @@ def studio(height: int = 128) -> np.ndarray:
     """Radiance of the studio, shape (height, 2 * height, 3), float32."""
     directions = latlong_directions(height, 2 * height)
     up = directions[..., 1:2]
-    radiance = 0.05 + 0.10 * np.maximum(up, 0) + np.array([0.05, 0.035, 0.02]) * np.maximum(-up, 0)
+    radiance = 0.03 + 0.06 * np.maximum(up, 0) + np.array([0.05, 0.035, 0.02]) * np.maximum(-up, 0)
     for centre, radius_deg, color in SOFTBOXES:
         cosine = directions @ (np.array(centre) / np.linalg.norm(centre))
         inside = np.degrees(np.arccos(np.clip(cosine, -1, 1))) < radius_deg
