@@ -39,13 +39,18 @@ def plain_imageset(frames, schedule, phase, reference):
         return (np.clip(luma, 0, 1) ** (1 / 2.2) * 255 + 0.5).astype(np.uint8)
 
     pictures = {k: grey(reference + 20 * k) for k in range(-6, 7)}
-    fields = {k: engine.calc(pictures[0], pictures[k], None) if k else np.zeros((height, width, 2), np.float32) for k in pictures}
+    fields = {
+        k: engine.calc(pictures[0], pictures[k], None) if k else np.zeros((height, width, 2), np.float32)
+        for k in pictures
+    }
 
     def aligned(dt):
         k, part = divmod(dt, 20)
         d = fields[k] if part == 0 else (1 - part / 20) * fields[k] + (part / 20) * fields[k + 1]
         d = d.astype(np.float32)
-        return cv2.remap(frames[reference + dt], x + d[..., 0], y + d[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        return cv2.remap(
+            frames[reference + dt], x + d[..., 0], y + d[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+        )
 
     out = np.empty((schedule.n_lights, height, width, 3), np.float16)
     for light, slots in enumerate(schedule.light_slots):
@@ -58,8 +63,22 @@ def plain_imageset(frames, schedule, phase, reference):
 def make_take(folder, size, frames):
     """A simulated take of the embedded head; two seconds of patience per ten frames at 512."""
     subprocess.run(
-        [sys.executable, "-m", "olatkit", "simulate", str(folder), "--size", str(size), "--seconds", str(frames / 1000),
-         "--truth", "3", "--speed-px", str(60 * size / 256)], check=True,
+        [
+            sys.executable,
+            "-m",
+            "olatkit",
+            "simulate",
+            str(folder),
+            "--size",
+            str(size),
+            "--seconds",
+            str(frames / 1000),
+            "--truth",
+            "3",
+            "--speed-px",
+            str(60 * size / 256),
+        ],
+        check=True,
     )
 
 
@@ -99,8 +118,23 @@ def main():
             make_take(folder, args.size, args.frames)
         capture, rig, schedule_path = folder / "take.cine", folder / "rig.json", folder / "schedule.json"
         out = Path(scratch) / "take.olat.h5"
-        command = [sys.executable, "-m", "olatkit", "ingest", str(capture), "--rig", str(rig), "--schedule",
-                   str(schedule_path), "-o", str(out), "--workers", str(args.workers), "--no-report", "--overwrite"]
+        command = [
+            sys.executable,
+            "-m",
+            "olatkit",
+            "ingest",
+            str(capture),
+            "--rig",
+            str(rig),
+            "--schedule",
+            str(schedule_path),
+            "-o",
+            str(out),
+            "--workers",
+            str(args.workers),
+            "--no-report",
+            "--overwrite",
+        ]
         subprocess.run(command, check=True)  # once unmeasured: kernels compile, the file is in the cache
         start = time.perf_counter()
         subprocess.run(command, check=True)
@@ -124,9 +158,16 @@ def main():
         box = take.box
         ours = whole / len(take)
         result = {
-            "size": args.size, "box": box, "box_share": box[2] * box[3] / np.prod(take.shape), "imagesets": len(take),
-            "plain_s_per_imageset": plain_s, "ingest_s_per_imageset": ours, "ratio": plain_s / ours, "workers": args.workers,
-            "peak_gb": memory, "bytes_per_imageset": out.stat().st_size / len(take),
+            "size": args.size,
+            "box": box,
+            "box_share": box[2] * box[3] / np.prod(take.shape),
+            "imagesets": len(take),
+            "plain_s_per_imageset": plain_s,
+            "ingest_s_per_imageset": ours,
+            "ratio": plain_s / ours,
+            "workers": args.workers,
+            "peak_gb": memory,
+            "bytes_per_imageset": out.stat().st_size / len(take),
         }
         truth = folder / "truth.h5"
         if truth.exists():

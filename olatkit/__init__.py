@@ -28,9 +28,22 @@ _PUBLIC = {
 }
 
 __all__ = [
-    "CaptureError", "ConfigError", "EnvironmentMap", "FormatError", "FrameStream", "Imageset", "LightRig",
-    "LightingSchedule", "OlatkitError", "light_weights", "open_stream", "open_take", "read_environment", "read_rig",
-    "read_schedule", "relight",
+    "CaptureError",
+    "ConfigError",
+    "EnvironmentMap",
+    "FormatError",
+    "FrameStream",
+    "Imageset",
+    "LightRig",
+    "LightingSchedule",
+    "OlatkitError",
+    "light_weights",
+    "open_stream",
+    "open_take",
+    "read_environment",
+    "read_rig",
+    "read_schedule",
+    "relight",
 ]
 
 if TYPE_CHECKING:

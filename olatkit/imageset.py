@@ -13,8 +13,12 @@ LOW_FLOW_CONFIDENCE = 16  # the motion around this observation was not tracked r
 CLIPPED_CODES = 32  # values beyond the range of the stored codes
 
 QUALITY_NAMES = {
-    ONE_SIDED: "one-sided", INTERPOLATED: "interpolated", SATURATED: "saturated", CROSSTALK: "crosstalk uncorrected",
-    LOW_FLOW_CONFIDENCE: "low flow confidence", CLIPPED_CODES: "beyond the code range",
+    ONE_SIDED: "one-sided",
+    INTERPOLATED: "interpolated",
+    SATURATED: "saturated",
+    CROSSTALK: "crosstalk uncorrected",
+    LOW_FLOW_CONFIDENCE: "low flow confidence",
+    CLIPPED_CODES: "beyond the code range",
 }
 
 

@@ -40,8 +40,8 @@ class LightRig:
     name: str
     directions: np.ndarray
     positions: np.ndarray | None = None
-    gains: np.ndarray | None = None
-    enabled: np.ndarray | None = None
+    gains: np.ndarray = None  # type: ignore[assignment]  # always an array after __post_init__
+    enabled: np.ndarray = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         directions = np.asarray(self.directions, float)
@@ -51,13 +51,19 @@ class LightRig:
         gains = np.ones((n, 3)) if self.gains is None else np.asarray(self.gains, float)
         enabled = np.ones(n, bool) if self.enabled is None else np.asarray(self.enabled, bool)
         positions = None if self.positions is None else np.asarray(self.positions, float)
-        for label, value, shape in (("gains", gains, (n, 3)), ("enabled", enabled, (n,)), ("positions", positions, (n, 3))):
+        for label, value, shape in (
+            ("gains", gains, (n, 3)),
+            ("enabled", enabled, (n,)),
+            ("positions", positions, (n, 3)),
+        ):
             if value is not None and value.shape != shape:
                 raise ConfigError(f"rig '{self.name}': {label} have shape {value.shape}, expected {shape}")
         for label, value in (("direction", directions), ("position", positions), ("gain", gains)):
             if value is not None and not np.isfinite(value).all():
                 bad = int(np.flatnonzero(~np.isfinite(value).all(axis=1))[0])
-                raise ConfigError(f"rig '{self.name}': {label} of light {bad} is {value[bad].tolist()}, expected finite numbers")
+                raise ConfigError(
+                    f"rig '{self.name}': {label} of light {bad} is {value[bad].tolist()}, expected finite numbers"
+                )
         lengths = np.linalg.norm(directions, axis=1)
         if np.abs(lengths - 1).max() > 1e-4:
             bad = int(np.abs(lengths - 1).argmax())
@@ -73,7 +79,12 @@ class LightRig:
             self._check_neighbours(directions)
         if positions is not None:
             self._check_radii(positions)
-        for field, value in (("directions", directions), ("positions", positions), ("gains", gains), ("enabled", enabled)):
+        for field, value in (
+            ("directions", directions),
+            ("positions", positions),
+            ("gains", gains),
+            ("enabled", enabled),
+        ):
             if value is not None:
                 value = value.copy()
                 value.setflags(write=False)
@@ -92,7 +103,9 @@ class LightRig:
                 f"{np.round(directions[a], 4).tolist()}; remove one or correct its position"
             )
         if angle < 5:
-            log.warning("rig '%s': lights %d and %d are only %.2f degrees apart", self.name, min(a, b), max(a, b), angle)
+            log.warning(
+                "rig '%s': lights %d and %d are only %.2f degrees apart", self.name, min(a, b), max(a, b), angle
+            )
 
     def _check_radii(self, positions: np.ndarray) -> None:
         """Warn about lights whose distance differs from the median by more than 15 %."""
@@ -100,7 +113,12 @@ class LightRig:
         median = np.median(radius)
         odd = np.flatnonzero(np.abs(radius / median - 1) > 0.15)
         if odd.size:
-            log.warning("rig '%s': lights %s are more than 15 %% off the median radius %.3f m", self.name, odd[:8].tolist(), median)
+            log.warning(
+                "rig '%s': lights %s are more than 15 %% off the median radius %.3f m",
+                self.name,
+                odd[:8].tolist(),
+                median,
+            )
 
     def __len__(self) -> int:
         return len(self.directions)
@@ -114,7 +132,7 @@ class LightRig:
         return h.hexdigest()
 
     def __repr__(self) -> str:
-        return f"LightRig('{self.name}', {len(self)} lights, {int(self.enabled.sum())} enabled)"  # type: ignore[union-attr]
+        return f"LightRig('{self.name}', {len(self)} lights, {int(self.enabled.sum())} enabled)"
 
 
 def default_rig(n: int = 114, radius_m: float = 1.3) -> LightRig:

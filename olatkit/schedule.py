@@ -81,7 +81,9 @@ class LightingSchedule:
         if not np.isfinite(self.frame_rate_hz) or self.frame_rate_hz <= 0:
             raise ConfigError(f"schedule '{self.name}': fps is {self.frame_rate_hz}, expected a positive number")
         if not 1 <= self.stride <= self.cycle:
-            raise ConfigError(f"schedule '{self.name}': stride is {self.stride}, expected 1 to the cycle length {self.cycle}")
+            raise ConfigError(
+                f"schedule '{self.name}': stride is {self.stride}, expected 1 to the cycle length {self.cycle}"
+            )
         object.__setattr__(self, "phase", int(self.phase) % self.cycle)
         drive = np.zeros((self.cycle, self.n_lights))
         for p, slot in enumerate(self.slots):
@@ -92,7 +94,9 @@ class LightingSchedule:
                         f"schedule '{self.name}': slot {p} lights light {light}, expected 0 to {self.n_lights - 1}"
                     )
                 if not np.isfinite(weight):
-                    raise ConfigError(f"schedule '{self.name}': slot {p} drives light {light} with {weight}, expected a number")
+                    raise ConfigError(
+                        f"schedule '{self.name}': slot {p} drives light {light} with {weight}, expected a number"
+                    )
                 drive[p, light] += weight
             if slot.kind == "track":
                 drive[p] = slot.gain
@@ -186,8 +190,13 @@ def default_114(tracking_gain: float = 0.034) -> LightingSchedule:
 
 
 def grouped_schedule(
-    order: Sequence[int] | np.ndarray, *, group: int, tracking_gain: float, stride: int = 40,
-    frame_rate_hz: float = 1000.0, name: str = "grouped",
+    order: Sequence[int] | np.ndarray,
+    *,
+    group: int,
+    tracking_gain: float,
+    stride: int = 40,
+    frame_rate_hz: float = 1000.0,
+    name: str = "grouped",
 ) -> LightingSchedule:
     """A cycle of ``len(order) / group`` runs, each one tracking frame and ``group`` single-light frames."""
     slots: list[Slot] = []
@@ -199,8 +208,14 @@ def grouped_schedule(
 
 
 def mixed_schedule(
-    patterns: np.ndarray, *, group: int, tracking_gain: float, drive: float = 1.0, stride: int = 40,
-    frame_rate_hz: float = 1000.0, name: str = "mixed",
+    patterns: np.ndarray,
+    *,
+    group: int,
+    tracking_gain: float,
+    drive: float = 1.0,
+    stride: int = 40,
+    frame_rate_hz: float = 1000.0,
+    name: str = "mixed",
 ) -> LightingSchedule:
     """A cycle that lights ``patterns`` (S, L) of drives 0..1 one after another, a tracking frame before each ``group``."""
     slots: list[Slot] = []
@@ -262,8 +277,14 @@ def schedule_to_document(schedule: LightingSchedule) -> dict:
             item["w"] = {str(light): weight for light, weight in slot.weights}
         frames.append(item)
     return {
-        "version": 1, "name": schedule.name, "fps": schedule.frame_rate_hz, "cycle": schedule.cycle,
-        "stride": schedule.stride, "n_lights": schedule.n_lights, "phase": schedule.phase, "frames": frames,
+        "version": 1,
+        "name": schedule.name,
+        "fps": schedule.frame_rate_hz,
+        "cycle": schedule.cycle,
+        "stride": schedule.stride,
+        "n_lights": schedule.n_lights,
+        "phase": schedule.phase,
+        "frames": frames,
     }
 
 
@@ -287,8 +308,12 @@ def schedule_from_document(document: Mapping, *, source: str = "schedule") -> Li
             raise ConfigError(f"{source}: frame {p} is {item!r}: {error}") from error
     try:
         return LightingSchedule(
-            slots, int(document["n_lights"]), float(document["fps"]), int(document["stride"]),
-            int(document.get("phase", 0)), str(document.get("name", source)),
+            slots,
+            int(document["n_lights"]),
+            float(document["fps"]),
+            int(document["stride"]),
+            int(document.get("phase", 0)),
+            str(document.get("name", source)),
         )
     except (TypeError, ValueError) as error:
         if isinstance(error, ConfigError):

@@ -66,7 +66,9 @@ class Motion:
         return (k + 1, 0.0) if share == 1 else (k, float(share))
 
 
-def estimate_motion(table: FlowTable, ticks: Sequence[int], anchor: int, config: MotionConfig, mask: np.ndarray) -> Motion:
+def estimate_motion(
+    table: FlowTable, ticks: Sequence[int], anchor: int, config: MotionConfig, mask: np.ndarray
+) -> Motion:
     """Find the motion from the tracking picture at ``anchor`` to those at all ``ticks``.
 
     Parameters
@@ -198,9 +200,7 @@ def follow_shading(after: np.ndarray, before: np.ndarray, weight_after: float) -
     peak = float(np.percentile(np.maximum(after, before).max(axis=2), 99.8))
     if peak <= 0:
         return after, before
-    a8, b8 = (
-        grey8(x, peak) for x in (after, before)
-    )
+    a8, b8 = (grey8(x, peak) for x in (after, before))
     # Averaging both directions puts the flow on the grid between the two looks.
     flow = (1 - weight_after) * dis_flow(b8, a8, quality="medium") - weight_after * dis_flow(a8, b8, quality="medium")
     difference = cv2.GaussianBlur(cv2.absdiff(a8, b8).astype(np.float32), (0, 0), 2)

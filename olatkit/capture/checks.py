@@ -161,7 +161,7 @@ def _check_saturation(take: Take) -> Check | None:
         return None
     share, lights = float(np.nanmax(take.stats["saturated"])), float(((take.quality & SATURATED) > 0).mean())
     level = max(_grade(share, 0.005, 0.05), _grade(lights, 0.1, 0.33), key=LEVELS.index)
-    return Check(level, "Saturation", f"{_percent(share)} of the subject, {_percent(lights)} of the images above 1 %",
+    return Check(level, "Saturation", f"{_percent(share)} of the region, {_percent(lights)} of the images above 1 %",
                  "under 0.5 % and 10 %; bad from 5 % and 33 %",
                  "highlights that the sensor cut off stay too dark when relit")
 

@@ -13,19 +13,27 @@ class MotionConfig(BaseModel):
     model_config = _STRICT
 
     method: Literal["auto", "direct", "refine", "none"] = Field(
-        "auto", description="direct: flow from the reference to every tracking frame; refine: chained and refined, for "
-        "fast motion; auto: refine where motion over 60 ms exceeds 4 % of the width; none: no compensation")
+        "auto",
+        description="direct: flow from the reference to every tracking frame; refine: chained and refined, for "
+        "fast motion; auto: refine where motion over 60 ms exceeds 4 % of the width; none: no compensation",
+    )
     flow: Literal["auto", "fine", "balanced", "medium", "fast"] = Field(
-        "auto", description="flow between tracking frames; auto: fine for regions up to 320 pixels high, balanced above")
+        "auto", description="flow between tracking frames; auto: fine for regions up to 320 pixels high, balanced above"
+    )
     every_knot: bool = Field(
-        False, description="flow to every tracking frame; False: to every second one, the others by a cubic in time")
+        False, description="flow to every tracking frame; False: to every second one, the others by a cubic in time"
+    )
     dead_zone_px: float = Field(
-        0.15, ge=0, description="pixels that move less than this in the whole window are treated as still")
+        0.15, ge=0, description="pixels that move less than this in the whole window are treated as still"
+    )
     shading: bool = Field(
-        False, description="also follow moving shadows and highlights between the two looks at a light: sharper "
-        "shadow edges on fast subjects, about four times slower")
+        False,
+        description="also follow moving shadows and highlights between the two looks at a light: sharper "
+        "shadow edges on fast subjects, about four times slower",
+    )
     confidence: float = Field(
-        0.05, gt=0, description="share of the foreground whose tracking frames may disagree before a light is flagged")
+        0.05, gt=0, description="share of the foreground whose tracking frames may disagree before a light is flagged"
+    )
 
 
 class DemosaicConfig(BaseModel):
@@ -47,13 +55,21 @@ class IngestConfig(BaseModel):
     motion: MotionConfig = MotionConfig()
     demosaic: DemosaicConfig = DemosaicConfig()
     crosstalk: float | Literal["auto"] = Field(
-        "auto", description="share of a frame's light that leaks into the next; auto: estimated, inverted from 0.5 % up; 0: none")
+        "auto",
+        description="share of a frame's light that leaks into the next; auto: estimated, inverted from 0.5 % up; 0: none",
+    )
     ambient: Literal["none", "closure"] = Field(
-        "none", description="closure: subtract constant light found from the sum of all lights against the tracking frame")
+        "none",
+        description="closure: subtract constant light found from the sum of all lights against the tracking frame",
+    )
     solver: Literal["lstsq", "wls"] = Field("lstsq", description="inversion of mix schedules; wls weighs by noise")
     saturation: float = Field(0.985, gt=0, le=1, description="share of full scale from which a raw value is saturated")
     max_saturated: float = Field(
-        0.2, gt=0, le=1, description="share of saturated foreground pixels, all lights together, from which ingest stops")
+        0.2,
+        gt=0,
+        le=1,
+        description="share of saturated foreground pixels, all lights together, from which ingest stops",
+    )
     roi_margin: float = Field(0.06, ge=0, le=1, description="margin around the subject, share of its size")
     full_well_e: float = Field(20000, gt=0, description="electrons at full scale, for noise-weighted solvers")
     read_noise_e: float = Field(20, ge=0, description="read noise in electrons, for noise-weighted solvers")

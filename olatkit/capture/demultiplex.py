@@ -81,7 +81,9 @@ class Demultiplexer:
         anchor = min(ticks, key=lambda t: (abs(t - reference), t))
         flows.forget(lo)
         mask = foreground_mask(frames.frame(anchor).mean(axis=2))
-        return shift_reference(estimate_motion(flows, ticks, anchor, self.config.motion, mask), reference - anchor), anchor
+        return shift_reference(
+            estimate_motion(flows, ticks, anchor, self.config.motion, mask), reference - anchor
+        ), anchor
 
 
 @dataclass
@@ -98,7 +100,12 @@ StoreLight = Callable[[int, np.ndarray], None]
 
 
 def assemble_imageset(
-    demultiplexer: Demultiplexer, frames: FrameWindow, reference: int, store: StoreLight, *, flows: FlowTable | None = None,
+    demultiplexer: Demultiplexer,
+    frames: FrameWindow,
+    reference: int,
+    store: StoreLight,
+    *,
+    flows: FlowTable | None = None,
 ) -> tuple[np.ndarray, ImagesetRecord]:
     """Make the imageset at tick ``reference``.
 
@@ -169,8 +176,8 @@ class _Tracked:
         self._lo = reference + int(motion.ticks[0]) - first + 1
         self._hi = reference + int(motion.ticks[-1]) + last - 1
 
-    def __contains__(self, tick: int) -> bool:
-        return self._lo <= tick <= self._hi and tick in self._usable
+    def __contains__(self, tick: object) -> bool:
+        return isinstance(tick, int) and self._lo <= tick <= self._hi and tick in self._usable
 
 
 @dataclass
@@ -199,7 +206,8 @@ class _Looker:
         frame = self.frames.frame(self.reference + tick)
         if self.d.config.motion.method == "none":
             return self.d.region.pack(frame)
-        return cv2.remap(frame, self.positions.at(tick), None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        where = self.positions.at(tick)
+        return cv2.remap(frame, where, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
 
     def image(self, seen: Observation) -> tuple[np.ndarray, int]:
         """Blended image (rows, 512, 3) of one slot and its quality bits.
@@ -243,21 +251,24 @@ class _Looker:
             for p in slots
         ]
         images = [self.image(s)[0] for s in seen if s.after is not None or s.before is not None]
-        return np.mean(images, axis=0, dtype=np.float32) if images else None
+        return sum(images[1:], images[0]) / np.float32(len(images)) if images else None
 
 
 def _take_lights(
-    d: Demultiplexer, slots: dict[int, Observation], look: _Looker, ambient: np.ndarray | None,
-    record: ImagesetRecord, totals: _Totals, store: StoreLight,
+    d: Demultiplexer,
+    slots: dict[int, Observation],
+    look: _Looker,
+    ambient: np.ndarray | None,
+    record: ImagesetRecord,
+    totals: _Totals,
+    store: StoreLight,
 ) -> None:
     """Every light has slots of its own: its image is that of its best-placed slot."""
     best: list[Observation | None] = []
     for own in d.schedule.light_slots:
-        seen = [slots[int(p)] for p in own if slots[int(p)].after is not None or slots[int(p)].before is not None]
-        best.append(min(seen, key=_remoteness) if seen else None)
+        looks = [slots[int(p)] for p in own if slots[int(p)].after is not None or slots[int(p)].before is not None]
+        best.append(min(looks, key=_remoteness) if looks else None)
     gains = d.rig.gains
-    assert gains is not None
-    assert d.rig.enabled is not None
 
     def light_image(light: int) -> tuple[np.ndarray, int]:
         seen = best[light]
@@ -298,11 +309,12 @@ def _remoteness(seen: Observation) -> float:
 
 def neighbours(rig: LightRig, light: int, seen: list[bool]) -> tuple[list[int], np.ndarray]:
     """Three nearest enabled and observed lights around ``light`` and their spherical barycentric shares (sum 1)."""
-    assert rig.enabled is not None
     candidates = np.flatnonzero(np.array(seen) & rig.enabled)
     candidates = candidates[candidates != light]
     if len(candidates) < 3:
-        raise CaptureError(f"light {light} was never seen and only {len(candidates)} other lights were; check the schedule")
+        raise CaptureError(
+            f"light {light} was never seen and only {len(candidates)} other lights were; check the schedule"
+        )
     order = candidates[np.argsort(-(rig.directions[candidates] @ rig.directions[light]), kind="stable")]
     near = order[:3]
     shares = np.linalg.lstsq(rig.directions[near].T, rig.directions[light], rcond=None)[0]
@@ -311,8 +323,13 @@ def neighbours(rig: LightRig, light: int, seen: list[bool]) -> tuple[list[int], 
 
 
 def _invert_mixes(
-    d: Demultiplexer, slots: dict[int, Observation], look: _Looker, ambient: np.ndarray | None,
-    record: ImagesetRecord, totals: _Totals, store: StoreLight,
+    d: Demultiplexer,
+    slots: dict[int, Observation],
+    look: _Looker,
+    ambient: np.ndarray | None,
+    record: ImagesetRecord,
+    totals: _Totals,
+    store: StoreLight,
 ) -> None:
     """Several lights share a frame: align every coded frame first, then invert the drive matrix."""
     from olatkit.capture.multiplex import invert_drive
@@ -325,8 +342,6 @@ def _invert_mixes(
         images[i] = image if ambient is None else image - ambient
         totals.saturated += look.saturated(slots[p])
     drive = d.schedule.drive[seen]
-    assert d.rig.enabled is not None
-    assert d.rig.gains is not None
     lights = invert_drive(drive, images, d.rig.enabled, d.config)
     for light in range(len(d.rig)):
         used = np.abs(drive[:, light]) > 0
@@ -344,7 +359,12 @@ def _mean(packed: np.ndarray, gain: np.ndarray | None = None) -> float:
 
 
 def _statistics(
-    d: Demultiplexer, motion: Motion, picture: np.ndarray, full: np.ndarray, totals: _Totals, record: ImagesetRecord,
+    d: Demultiplexer,
+    motion: Motion,
+    picture: np.ndarray,
+    full: np.ndarray,
+    totals: _Totals,
+    record: ImagesetRecord,
 ) -> None:
     """Numbers for the report: motion, tracking, saturation, closure."""
     whole = _mean(full)

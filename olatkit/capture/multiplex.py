@@ -58,7 +58,9 @@ def invert_drive(drive: np.ndarray, images: np.ndarray, enabled: np.ndarray, con
     condition = np.linalg.cond(live)
     gain = multiplex_gain(live)
     if condition > 200 or gain < 1:
-        log.warning("coded schedule: condition number %.0f, gain %.2f; one light at a time would be less noisy", condition, gain)
+        log.warning(
+            "coded schedule: condition number %.0f, gain %.2f; one light at a time would be less noisy", condition, gain
+        )
     flat = images.reshape(len(images), -1)
     solved = (np.linalg.pinv(live).astype(np.float32) @ flat).astype(np.float32)
     if config.solver == "wls":

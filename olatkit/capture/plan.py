@@ -14,7 +14,7 @@ from olatkit.capture.prepare import Calibration, FrameWindow
 from olatkit.capture.region import Region
 from olatkit.capture.survey import choose_region, find_ambient, find_crosstalk, find_subject, saturated_share
 from olatkit.capture.sync import PhaseEstimate, find_phase, track_phase
-from olatkit.capture.windows import reference_ticks, tracking_ticks
+from olatkit.capture.windows import reference_ticks
 from olatkit.errors import CaptureError, ConfigError
 from olatkit.io.streams import FrameStream
 from olatkit.rig import LightRig
@@ -53,8 +53,17 @@ class CapturePlan:
         """The kernel set up for this take."""
         usable = frozenset(int(t) for t in self.ticks[self.good])
         span = int(self.ticks[0]), int(self.ticks[-1])
-        return Demultiplexer(self.rig, self.schedule, self.phase, usable, span, self.grey_peak, self.region, self.config,
-                             self.ambient_share)
+        return Demultiplexer(
+            self.rig,
+            self.schedule,
+            self.phase,
+            usable,
+            span,
+            self.grey_peak,
+            self.region,
+            self.config,
+            self.ambient_share,
+        )
 
     def frames(self, stream: FrameStream) -> FrameWindow:
         """A window on the prepared frames of ``stream``."""
@@ -67,10 +76,19 @@ class CapturePlan:
 
 
 def plan_capture(
-    stream: FrameStream, rig: LightRig, schedule: LightingSchedule, features: np.ndarray,
-    config: IngestConfig | None = None, *, phase: int | None = None, span: tuple[int, int] | None = None,
-    size: tuple[int, int] | None = None, box: tuple[int, int, int, int] | str = "auto",
-    dark: np.ndarray | None = None, bad: np.ndarray | None = None, flat: np.ndarray | None = None,
+    stream: FrameStream,
+    rig: LightRig,
+    schedule: LightingSchedule,
+    features: np.ndarray,
+    config: IngestConfig | None = None,
+    *,
+    phase: int | None = None,
+    span: tuple[int, int] | None = None,
+    size: tuple[int, int] | None = None,
+    box: tuple[int, int, int, int] | str = "auto",
+    dark: np.ndarray | None = None,
+    bad: np.ndarray | None = None,
+    flat: np.ndarray | None = None,
     color_matrix: np.ndarray | None = None,
 ) -> CapturePlan:
     """Decide how a take becomes imagesets.
@@ -107,7 +125,9 @@ def plan_capture(
     _check_lights(rig, schedule)
     first, stop = span or (0, len(stream))
     if not 0 <= first < stop <= len(stream):
-        raise ConfigError(f"{stream.name}: frames {first} to {stop} asked for, the file has frames 0 to {len(stream) - 1}")
+        raise ConfigError(
+            f"{stream.name}: frames {first} to {stop} asked for, the file has frames 0 to {len(stream) - 1}"
+        )
     every_tick = ticks_from_times(stream.times_s, stream.frame_rate_hz)
     used = slice(first, stop)
     if stop - first < schedule.cycle:
@@ -124,8 +144,18 @@ def plan_capture(
     calibration = _calibration(stream, config, size, dark, bad, flat, color_matrix)
     shape = calibration.size or calibration.crop[2:]  # type: ignore[index]
     plan = CapturePlan(
-        rig, schedule, config, calibration, estimate.phase, ticks, good, np.empty(0, np.int64), np.empty(0, np.int64),
-        1.0, shape, Region(np.ones(shape, bool)),
+        rig,
+        schedule,
+        config,
+        calibration,
+        estimate.phase,
+        ticks,
+        good,
+        np.empty(0, np.int64),
+        np.empty(0, np.int64),
+        1.0,
+        shape,
+        Region(np.ones(shape, bool)),
     )
     plan = _with_region(plan, stream, used, box)
     crosstalk = find_crosstalk(plan.frames(stream), plan.demultiplexer, every_tick[used])
@@ -138,12 +168,18 @@ def plan_capture(
         plan = replace(plan, ambient_share=share)
         plan.findings["ambient_share"] = share
     plan.findings.update(
-        phase=estimate.phase, phase_score=estimate.score, phase_runner_up=estimate.runner_up,
-        comb_contrast=estimate.comb_contrast, phase_scores=[round(float(s), 4) for s in estimate.scores],
-        phase_given=phase is not None, schedule_phase=schedule.phase,
+        phase=estimate.phase,
+        phase_score=estimate.score,
+        phase_runner_up=estimate.runner_up,
+        comb_contrast=estimate.comb_contrast,
+        phase_scores=[round(float(s), 4) for s in estimate.scores],
+        phase_given=phase is not None,
+        schedule_phase=schedule.phase,
         window_frames=[int(v) + first for v in track.window_frames],
         window_scores=[round(float(v), 4) for v in track.window_scores],
-        frames=len(stream), first_frame=first, stop_frame=stop,
+        frames=len(stream),
+        first_frame=first,
+        stop_frame=stop,
         dropped=int(ticks[stop - 1] - ticks[first] + 1 - (stop - first)),
         unrecorded_gaps=[[int(f) + first, int(n)] for f, n in track.events],
         bad_frames=[int(i) + first for i in np.flatnonzero(~good[used])][:1000],
@@ -161,7 +197,11 @@ def _check_lights(rig: LightRig, schedule: LightingSchedule) -> None:
 
 
 def _find_phase(
-    features: np.ndarray, ticks: np.ndarray, schedule: LightingSchedule, rig: LightRig, given: int | None,
+    features: np.ndarray,
+    ticks: np.ndarray,
+    schedule: LightingSchedule,
+    rig: LightRig,
+    given: int | None,
 ) -> PhaseEstimate:
     """The phase found in the frames; a given one wins, a different non-zero one in the schedule is warned about."""
     if given is not None:
@@ -174,7 +214,9 @@ def _find_phase(
         return PhaseEstimate(given % schedule.cycle, float("nan"), float("nan"), float("nan"), np.empty(0))
     found = find_phase(features, ticks, schedule, rig)
     if schedule.phase and schedule.phase != found.phase:
-        log.warning("schedule '%s' says phase %d, the frames say %d; the frames win", schedule.name, schedule.phase, found.phase)
+        log.warning(
+            "schedule '%s' says phase %d, the frames say %d; the frames win", schedule.name, schedule.phase, found.phase
+        )
     return found
 
 
@@ -187,38 +229,67 @@ def _shifted(every_tick: np.ndarray, tracked: np.ndarray, used: slice) -> np.nda
 
 
 def _calibration(
-    stream: FrameStream, config: IngestConfig, size: tuple[int, int] | None, dark: np.ndarray | None,
-    bad: np.ndarray | None, flat: np.ndarray | None, color_matrix: np.ndarray | None,
+    stream: FrameStream,
+    config: IngestConfig,
+    size: tuple[int, int] | None,
+    dark: np.ndarray | None,
+    bad: np.ndarray | None,
+    flat: np.ndarray | None,
+    color_matrix: np.ndarray | None,
 ) -> Calibration:
     """Calibration with the whole picture as its box; crop and size from the wanted aspect."""
     height, width = stream.shape[:2]
     for name, value in (("dark frame", dark), ("bad pixel map", bad), ("flat field", flat)):
         if value is not None and value.shape[:2] != (height, width):
-            raise ConfigError(f"{name} is {value.shape[1]}x{value.shape[0]}, the stream {width}x{height}; expected equal sizes")
+            raise ConfigError(
+                f"{name} is {value.shape[1]}x{value.shape[0]}, the stream {width}x{height}; expected equal sizes"
+            )
     crop = (0, 0, height, width)
     if size is not None:
         if size[0] > height or size[1] > width:
-            raise ConfigError(f"size {size[1]}x{size[0]} is larger than the camera's {width}x{height}; imagesets are not enlarged")
+            raise ConfigError(
+                f"size {size[1]}x{size[0]} is larger than the camera's {width}x{height}; imagesets are not enlarged"
+            )
         scale = min(height / size[0], width / size[1])
         h, w = int(size[0] * scale) // 2 * 2, int(size[1] * scale) // 2 * 2
         crop = ((height - h) // 4 * 2, (width - w) // 4 * 2, h, w)
     model = DemosaicModel(blur_px=config.demosaic.blur_px, noise=config.demosaic.noise, chroma=config.demosaic.chroma)
     return Calibration(
-        stream.black_level, stream.white_level, stream.bayer, (0, 0, *(size or crop[2:])), crop, size, dark, bad, flat,
-        color_matrix, 0.0, config.saturation, model,
+        stream.black_level,
+        stream.white_level,
+        stream.bayer,
+        (0, 0, *(size or crop[2:])),
+        crop,
+        size,
+        dark,
+        bad,
+        flat,
+        color_matrix,
+        0.0,
+        config.saturation,
+        model,
     )
 
 
-def _with_region(plan: CapturePlan, stream: FrameStream, used: slice, box: tuple[int, int, int, int] | str) -> CapturePlan:
+def _with_region(
+    plan: CapturePlan, stream: FrameStream, used: slice, box: tuple[int, int, int, int] | str
+) -> CapturePlan:
     """Region of interest and flow level from tracking frames spread over the take; and the saturation check."""
     view = find_subject(plan.frames(stream), plan.demultiplexer, stream.name)
     even = plan.calibration.size is None
     frame, mask = choose_region(view, box, margin=plan.config.roi_margin, even=even)
     top, left, height, width = frame
     calibration = replace(plan.calibration, box=frame)
-    findings = {"box": list(frame), "tracking_level": view.level, "grey_peak": view.peak, "region_share": float(mask.mean())}
+    findings = {
+        "box": list(frame),
+        "tracking_level": view.level,
+        "grey_peak": view.peak,
+        "region_share": float(mask.mean()),
+    }
     plan = replace(plan, calibration=calibration, grey_peak=view.peak, region=Region(mask), findings=findings)
-    share = saturated_share(plan.frames(stream), plan.demultiplexer, view.mask[top : top + height, left : left + width].sum())
+    share = saturated_share(
+        plan.frames(stream), plan.demultiplexer, view.mask[top : top + height, left : left + width].sum()
+    )
     findings["saturated_share"] = share
     if share > plan.config.max_saturated:
         raise CaptureError(
@@ -242,6 +313,9 @@ def _with_references(plan: CapturePlan, stream: FrameStream, used: slice) -> Cap
     at_tracking = np.isin((references - plan.phase) % schedule.cycle, schedule.tracking_slots)
     missing = np.array([bool(at) and int(r) not in usable for r, at in zip(references, at_tracking, strict=True)])
     if missing.any():
-        log.warning("%d imagesets are skipped, their reference frames are missing or bad: ticks %s", missing.sum(),
-                    references[missing][:10].tolist())
+        log.warning(
+            "%d imagesets are skipped, their reference frames are missing or bad: ticks %s",
+            missing.sum(),
+            references[missing][:10].tolist(),
+        )
     return replace(plan, references=references[~missing], skipped=references[missing])

@@ -77,7 +77,7 @@ def light_figures(take: Take, levels: LightLevels | None, index: int) -> list[st
     if levels is not None:
         drawn = plot(
             [Series(lights, 100 * levels.saturated, style="stems", color=ORANGE)], x_label="light",
-            y_label="at full scale [% of subject]", limits=[Limit(1, "1 %: flagged")], y_range=(0, None),
+            y_label="at full scale [% of subject]", limits=[Limit(1, "1 %")], y_range=(0, None),
         )
         out.append(figure("Saturation of each light", drawn, f"Imageset {index}. Good: nothing above the line; lights "
                           "that graze the subject from behind go first."))
@@ -114,7 +114,7 @@ def level_figures(take: Take) -> list[str]:
         out.append(figure("Closure: sum of lights against the fully lit frame", drawn, "Good: flat, between the lines. "
                           "A drift is ambient light or lamps that warm up."))
     if "saturated" in stats:
-        drawn = _over_time([Series(time, 100 * stats["saturated"], color=ORANGE)], "saturated [% of subject]",
+        drawn = _over_time([Series(time, 100 * stats["saturated"], color=ORANGE)], "saturated [% of region]",
                            Limit(0.5, "0.5 %"))
         out.append(figure("Saturation over the take", drawn, "Mean over all lights. Good: below the line."))
     if "mean_full" in stats:

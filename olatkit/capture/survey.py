@@ -70,7 +70,11 @@ def find_subject(frames: FrameWindow, d: Demultiplexer, name: str) -> SubjectVie
 
 
 def choose_region(
-    view: SubjectView, box: tuple[int, int, int, int] | str, *, margin: float, even: bool,
+    view: SubjectView,
+    box: tuple[int, int, int, int] | str,
+    *,
+    margin: float,
+    even: bool,
 ) -> tuple[tuple[int, int, int, int], np.ndarray]:
     """Box (top, left, height, width) and the mask of pixels inside it that are made.
 
@@ -117,7 +121,9 @@ def saturated_share(frames: FrameWindow, d: Demultiplexer, subject_pixels: int) 
     """Mean share of the subject's pixels that are saturated in the coded frames of the first cycle."""
     coded = set(d.schedule.coded_slots.tolist())
     first = d.span[0]
-    ticks = [t for t in range(first, first + d.schedule.cycle) if (t - d.phase) % d.schedule.cycle in coded and t in d.usable]
+    ticks = [
+        t for t in range(first, first + d.schedule.cycle) if (t - d.phase) % d.schedule.cycle in coded and t in d.usable
+    ]
     for tick in ticks:
         frames.glimpse(tick)
     if not ticks:
@@ -134,7 +140,11 @@ def find_crosstalk(frames: FrameWindow, d: Demultiplexer, ticks: np.ndarray) -> 
     chosen = ticks[lo : lo + 2 * cycle]
     stack = np.array([_reduced(frames.glimpse(int(tick)).mean(axis=2)) for tick in chosen])
     estimate = estimate_crosstalk(
-        stack, (chosen - d.phase) % cycle, d.rig, d.schedule, foreground_mask(stack.max(axis=0)),
+        stack,
+        (chosen - d.phase) % cycle,
+        d.rig,
+        d.schedule,
+        foreground_mask(stack.max(axis=0)),
         saturation=d.config.saturation,
     )
     findings = {"crosstalk_estimate": [estimate.eps, estimate.stderr], "crosstalk_reason": estimate.reason}
@@ -164,7 +174,7 @@ def find_ambient(frames: FrameWindow, d: Demultiplexer, reference: int) -> float
     ConfigError
         If 1 / g_T is so near L that both grow alike.
     """
-    gain, lights = d.schedule.tracking_gain, int(d.rig.enabled.sum())  # type: ignore[union-attr]
+    gain, lights = d.schedule.tracking_gain, int(d.rig.enabled.sum())
     _, record = assemble_imageset(d, frames, reference, lambda _light, _packed: None)
     ratio = 1 + record.stats["closure"]
     if abs(lights - ratio / gain) < 0.2 * lights:

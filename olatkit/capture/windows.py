@@ -43,7 +43,13 @@ def tracking_ticks(first: int, last: int, schedule: LightingSchedule, phase: int
 
 
 def observe_slot(
-    slot: int, reference: int, cycle: int, phase: int, usable, *, mode: str = "blend",  # noqa: ANN001
+    slot: int,
+    reference: int,
+    cycle: int,
+    phase: int,
+    usable,
+    *,
+    mode: str = "blend",
 ) -> Observation:
     """Choose the frames of ``slot`` around tick ``reference``.
 

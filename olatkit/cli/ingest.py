@@ -24,11 +24,17 @@ _FILE = click.Path(path_type=Path)
 @click.option("--config", type=_FILE, help="Settings, YAML.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One setting, e.g. motion.shading=true.")
 @click.option(
-    "--codes", type=click.Choice(["sqrt12", "float16", "float32"]), default="sqrt12", show_default=True,
+    "--codes",
+    type=click.Choice(["sqrt12", "float16", "float32"]),
+    default="sqrt12",
+    show_default=True,
     help="How radiance is stored.",
 )
 @click.option(
-    "--compression", type=click.Choice(["bitshuffle", "gzip", "none"]), default="bitshuffle", show_default=True,
+    "--compression",
+    type=click.Choice(["bitshuffle", "gzip", "none"]),
+    default="bitshuffle",
+    show_default=True,
     help="gzip is readable by any HDF5 tool, and slow.",
 )
 @click.option("--report/--no-report", default=True, show_default=True, help="Write NAME.report.html beside the take.")
@@ -36,9 +42,24 @@ _FILE = click.Path(path_type=Path)
 @workers_option
 @overwrite_option
 def command(
-    source: Path, rig: Path, schedule: Path, output: Path, phase: int | None, start: int | None, stop: int | None,
-    size: tuple[int, int] | None, roi: str, dark: Path | None, transfer: str | None, config: Path | None,
-    settings: tuple[str, ...], codes: str, compression: str, report: bool, scheduler: str, workers: int | None,
+    source: Path,
+    rig: Path,
+    schedule: Path,
+    output: Path,
+    phase: int | None,
+    start: int | None,
+    stop: int | None,
+    size: tuple[int, int] | None,
+    roi: str,
+    dark: Path | None,
+    transfer: str | None,
+    config: Path | None,
+    settings: tuple[str, ...],
+    codes: str,
+    compression: str,
+    report: bool,
+    scheduler: str,
+    workers: int | None,
     overwrite: bool,
 ) -> None:
     """Demultiplex SOURCE, a high-speed capture under time-multiplexed lights, into a take of OLAT imagesets.
@@ -47,17 +68,32 @@ def command(
     phase of the lighting cycle is found from the frames. Run the same command again after an interruption: it
     goes on where it stopped.
     """
-    from olatkit.cli.settings import read_config
     from olatkit.capture.config import IngestConfig
+    from olatkit.cli.settings import read_config
     from olatkit.jobs.ingest import ingest
 
     box = _parse_box(roi)
     with progress_bar("looking at frames", "imagesets") as (scan, progress):
         done = ingest(
-            source, rig, schedule, output, config=read_config(IngestConfig, config, settings), phase=phase,
-            span=(start, stop), size=size, box=box, dark=dark, transfer=transfer, encoding=codes,
-            compression=compression, scheduler=scheduler, workers=workers, overwrite=overwrite, progress=progress,
-            scan_progress=scan, report=report,
+            source,
+            rig,
+            schedule,
+            output,
+            config=read_config(IngestConfig, config, settings),
+            phase=phase,
+            span=(start, stop),
+            size=size,
+            box=box,
+            dark=dark,
+            transfer=transfer,
+            encoding=codes,
+            compression=compression,
+            scheduler=scheduler,
+            workers=workers,
+            overwrite=overwrite,
+            progress=progress,
+            scan_progress=scan,
+            report=report,
         )
     click.echo(f"{done.take}: {done.imagesets} imagesets, phase {done.phase} (score {done.phase_score:.3f})")
 

@@ -14,7 +14,11 @@ workers_option = click.option(
     "--workers", type=click.IntRange(min=1), default=None, help="Workers at once.  [default: one per core]"
 )
 scheduler_option = click.option(
-    "--scheduler", default="threads", show_default=True, envvar="OLATKIT_SCHEDULER", metavar="WHERE",
+    "--scheduler",
+    default="threads",
+    show_default=True,
+    envvar="OLATKIT_SCHEDULER",
+    metavar="WHERE",
     help="sync, threads, processes, tcp://host:port or a scheduler file.",
 )
 
@@ -34,11 +38,22 @@ def parse_size(_ctx: click.Context, _param: click.Parameter, value: str | None) 
 def progress_bar(*texts: str) -> Iterator[Any]:
     """Yield ``progress(done, total)`` that draws a bar with ETA on stderr; a tuple of them for several texts."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        TextColumn("left"), TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
     )
 
     def teller(text: str) -> Callable[[int, int], None]:

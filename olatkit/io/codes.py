@@ -46,13 +46,13 @@ def encode(radiance: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 @numba.njit(cache=True, nogil=True)
-def _decode(codes, table, out):  # noqa: ANN001, ANN202
+def _decode(codes, table, out):
     for i in range(codes.size):
         out[i] = table[min(codes[i], np.uint16(4095))]
 
 
 @numba.njit(cache=True, nogil=True)
-def _encode(values, out, scale, offset, black):  # noqa: ANN001, ANN202
+def _encode(values, out, scale, offset, black):
     root = np.sqrt(offset)
     beyond = 0
     for i in range(values.size):

@@ -47,7 +47,7 @@ def read_schedule(path: str | os.PathLike[str]) -> LightingSchedule:
     ConfigError
         A key is missing, a slot is wrong or a light is never lit.
     """
-    document = _read_json(Path(path))
+    document = read_json(Path(path))
     document.setdefault("name", Path(path).name)
     return schedule_from_document(document, source=str(path))
 
@@ -64,8 +64,6 @@ def write_schedule(path: str | os.PathLike[str], schedule: LightingSchedule, *, 
 
 def rig_to_document(rig: LightRig) -> dict[str, Any]:
     """The rig as the JSON document of ``docs/capture.md``; positions in metres, or unit vectors without them."""
-    assert rig.gains is not None
-    assert rig.enabled is not None
     places = rig.directions if rig.positions is None else rig.positions
     document: dict[str, Any] = {"version": 1, "units": "m", "axes": RIG_AXES, "name": rig.name}
     if rig.positions is None:
@@ -100,7 +98,9 @@ def rig_from_document(document: dict[str, Any], *, source: str = "rig") -> Light
     return _build_rig(str(document.get("name", source)), rows, bool(document.get("distant", False)), source)
 
 
-def _build_rig(name: str, rows: list[tuple[int, list[float], list[float], bool]], distant: bool, source: str) -> LightRig:
+def _build_rig(
+    name: str, rows: list[tuple[int, list[float], list[float], bool]], distant: bool, source: str
+) -> LightRig:
     """Order the rows by id and check that ids are 0..L-1 and positions are usable."""
     ids = [row[0] for row in rows]
     twice = sorted({i for i in ids if ids.count(i) > 1})
@@ -110,14 +110,16 @@ def _build_rig(name: str, rows: list[tuple[int, list[float], list[float], bool]]
         missing = sorted(set(range(len(ids))) - set(ids))
         raise ConfigError(
             f"{source}: light ids run from {min(ids)} to {max(ids)} and {missing[:3]} are missing, expected "
-            f"0 to {len(ids) - 1}; list a missing light with \"enabled\": false"
+            f'0 to {len(ids) - 1}; list a missing light with "enabled": false'
         )
     rows = sorted(rows)
     for i, position, gain, _ in rows:
         if len(position) != 3 or len(gain) != 3:
             raise ConfigError(f"{source}: light {i} has position {position} and gain {gain}, expected 3 numbers each")
         if not all(map(math.isfinite, position)) or not any(position):
-            raise ConfigError(f"{source}: light {i} has position {position}, expected finite numbers away from the origin")
+            raise ConfigError(
+                f"{source}: light {i} has position {position}, expected finite numbers away from the origin"
+            )
     positions = np.array([row[1] for row in rows])
     directions = positions / np.linalg.norm(positions, axis=1, keepdims=True)
     gains, enabled = np.array([row[2] for row in rows]), np.array([row[3] for row in rows])
@@ -125,7 +127,7 @@ def _build_rig(name: str, rows: list[tuple[int, list[float], list[float], bool]]
 
 
 def _read_rig_json(path: Path) -> LightRig:
-    return rig_from_document(_read_json(path), source=str(path))
+    return rig_from_document(read_json(path), source=str(path))
 
 
 def _read_rig_csv(path: Path) -> LightRig:
@@ -139,7 +141,9 @@ def _read_rig_csv(path: Path) -> LightRig:
             try:
                 position = [float(item[k]) for k in "xyz"]
                 gain = [float(item.get(k) or 1) for k in ("gr", "gg", "gb")]
-                rows.append((int(item["id"]), position, gain, (item.get("enabled") or "1") not in ("0", "false", "False")))
+                rows.append(
+                    (int(item["id"]), position, gain, (item.get("enabled") or "1") not in ("0", "false", "False"))
+                )
             except (TypeError, ValueError) as error:
                 raise FormatError(f"{path}, line {number}: {error}; expected numbers") from error
     if not rows:
@@ -165,14 +169,15 @@ def _all_unit(rows: list[tuple[int, list[float], list[float], bool]]) -> bool:
     return bool(np.abs(np.linalg.norm([row[1] for row in rows], axis=1) - 1).max() < 1e-3)
 
 
-def _open_text(path: Path):  # noqa: ANN202
+def _open_text(path: Path):
     try:
         return open(path, encoding="utf-8-sig", newline="")
     except OSError as error:
         raise FormatError(f"{path}: {error.strerror or error}") from error
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object; anything else is a FormatError."""
     with _open_text(path) as file:
         try:
             document = json.load(file)

@@ -110,7 +110,9 @@ class Take(Sequence[Imageset]):
         if attrs.get("format") != "olatkit-take":
             raise FormatError(f"{self.path}: not a take (no attribute format = olatkit-take)")
         if int(attrs["version"]) > VERSION:
-            raise FormatError(f"{self.path}: take version {attrs['version']}, this olatkit reads up to {VERSION}; update it")
+            raise FormatError(
+                f"{self.path}: take version {attrs['version']}, this olatkit reads up to {VERSION}; update it"
+            )
         self.rig = rig_from_document(json.loads(attrs["rig"]), source=f"{self.path}, rig")
         text = attrs["schedule"]
         self.schedule = schedule_from_document(json.loads(text), source=f"{self.path}, schedule") if text else None
@@ -208,7 +210,9 @@ class Take(Sequence[Imageset]):
 
     def __repr__(self) -> str:
         height, width = self.shape
-        return f"Take('{self.path.name}', {len(self)} imagesets, {len(self.rig)} lights, {width}x{height}, box {self.box})"
+        return (
+            f"Take('{self.path.name}', {len(self)} imagesets, {len(self.rig)} lights, {width}x{height}, box {self.box})"
+        )
 
 
 def write_part(path: Path, rows: ImagesetRows, header: TakeHeader, digest: str) -> None:

@@ -15,10 +15,10 @@ import numpy as np
 from olatkit import __version__
 from olatkit.capture.config import IngestConfig
 from olatkit.capture.demultiplex import assemble_imageset
+from olatkit.capture.moments import frame_features
 from olatkit.capture.plan import CapturePlan, plan_capture
 from olatkit.capture.prepare import Calibration
 from olatkit.capture.region import Region, scatter
-from olatkit.capture.moments import frame_features
 from olatkit.errors import CaptureError, OutputExistsError
 from olatkit.imageset import CLIPPED_CODES
 from olatkit.io import codes as radiance_codes
@@ -55,12 +55,27 @@ class IngestSummary:
 
 
 def ingest(
-    source: Path, rig: Path, schedule: Path, out: Path, *, config: IngestConfig | None = None,
-    phase: int | None = None, span: tuple[int | None, int | None] = (None, None), size: tuple[int, int] | None = None,
-    box: tuple[int, int, int, int] | str = "auto", dark: Path | None = None, flat: np.ndarray | None = None,
-    color_matrix: np.ndarray | None = None, transfer: str | None = None,
-    encoding: str = "sqrt12", compression: str = "bitshuffle", scheduler: str = "threads", workers: int | None = None,
-    overwrite: bool = False, progress: Progress | None = None, scan_progress: Progress | None = None,
+    source: Path,
+    rig: Path,
+    schedule: Path,
+    out: Path,
+    *,
+    config: IngestConfig | None = None,
+    phase: int | None = None,
+    span: tuple[int | None, int | None] = (None, None),
+    size: tuple[int, int] | None = None,
+    box: tuple[int, int, int, int] | str = "auto",
+    dark: Path | None = None,
+    flat: np.ndarray | None = None,
+    color_matrix: np.ndarray | None = None,
+    transfer: str | None = None,
+    encoding: str = "sqrt12",
+    compression: str = "bitshuffle",
+    scheduler: str = "threads",
+    workers: int | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    scan_progress: Progress | None = None,
     report: bool = False,
 ) -> IngestSummary:
     """Demultiplex a capture into a take.
@@ -108,14 +123,25 @@ def ingest(
         raise OutputExistsError(f"{out} exists; choose another name or pass --overwrite")
     if report:
         refuse_existing(report_path(out), overwrite=overwrite)
-    stream = open_stream(source) if transfer is None else open_stream(source, transfer=transfer)  # type: ignore[call-arg]
+    stream = open_stream(source) if transfer is None else open_stream(source, transfer=transfer)
     rig_, schedule_ = read_rig(rig), read_schedule(schedule)
     features = scan_features(source, stream, transfer, scheduler, workers, scan_progress)
     mean, bad = (None, None) if dark is None else _read_dark(dark, stream)
     whole = (span[0] or 0, len(stream) if span[1] is None else span[1])
     plan = plan_capture(
-        stream, rig_, schedule_, features, config, phase=phase, span=whole, size=size, box=box, dark=mean, bad=bad,
-        flat=flat, color_matrix=color_matrix,
+        stream,
+        rig_,
+        schedule_,
+        features,
+        config,
+        phase=phase,
+        span=whole,
+        size=size,
+        box=box,
+        dark=mean,
+        bad=bad,
+        flat=flat,
+        color_matrix=color_matrix,
     )
     header = _header(plan, stream, encoding, compression)
     parts = out.with_name(out.name + ".parts")
@@ -124,8 +150,12 @@ def ingest(
     todo = [i for i, name in enumerate(names) if not part_is_whole(name, digest)]
     batches = _batches(todo, workers or default_workers())
     run_tasks(
-        _make_imagesets, [(str(parts), batch) for batch in batches], scheduler=scheduler, workers=workers,
-        weights=[len(batch) for batch in batches], progress=progress,
+        _make_imagesets,
+        [(str(parts), batch) for batch in batches],
+        scheduler=scheduler,
+        workers=workers,
+        weights=[len(batch) for batch in batches],
+        progress=progress,
     )
     merge_parts(names, out, header, overwrite=overwrite)
     shutil.rmtree(parts)
@@ -135,12 +165,22 @@ def ingest(
 
 
 def scan_features(
-    source: Path, stream: FrameStream, transfer: str | None, scheduler: str, workers: int | None, progress: Progress | None,
+    source: Path,
+    stream: FrameStream,
+    transfer: str | None,
+    scheduler: str,
+    workers: int | None,
+    progress: Progress | None,
 ) -> np.ndarray:
     """Features of all frames, shape (N, 3), read in parallel."""
     tasks = [(str(source), transfer, a, min(a + SCAN, len(stream))) for a in range(0, len(stream), SCAN)]
     found = run_tasks(
-        _features, tasks, scheduler=scheduler, workers=workers, weights=[b - a for _, _, a, b in tasks], progress=progress
+        _features,
+        tasks,
+        scheduler=scheduler,
+        workers=workers,
+        weights=[b - a for _, _, a, b in tasks],
+        progress=progress,
     )
     return np.concatenate(found)
 
@@ -162,7 +202,9 @@ def _features(source: str, transfer: str | None, start: int, stop: int) -> np.nd
     stream = _open(source, transfer)
     step = 40
     pieces = [
-        frame_features(stream.read(a, min(a + step, stop)), black_level=stream.black_level, white_level=stream.white_level)
+        frame_features(
+            stream.read(a, min(a + step, stop)), black_level=stream.black_level, white_level=stream.white_level
+        )
         for a in range(start, stop, step)
     ]
     return np.concatenate(pieces)
@@ -170,14 +212,18 @@ def _features(source: str, transfer: str | None, start: int, stop: int) -> np.nd
 
 @lru_cache(maxsize=4)
 def _open(source: str, transfer: str | None) -> FrameStream:
-    return open_stream(source) if transfer is None else open_stream(source, transfer=transfer)  # type: ignore[call-arg]
+    return open_stream(source) if transfer is None else open_stream(source, transfer=transfer)
 
 
 def _header(plan: CapturePlan, stream: FrameStream, encoding: str, compression: str) -> TakeHeader:
     """Header of the take with all provenance; nothing in it depends on the machine or the date."""
     notes: dict[str, Any] = {
-        "command": "ingest", "olatkit": __version__, "source": Path(stream.name).name,
-        "source_frame_rate_hz": stream.frame_rate_hz, "config": plan.config.model_dump(), **plan.findings,
+        "command": "ingest",
+        "olatkit": __version__,
+        "source": Path(stream.name).name,
+        "source_frame_rate_hz": stream.frame_rate_hz,
+        "config": plan.config.model_dump(),
+        **plan.findings,
     }
     rate = plan.schedule.frame_rate_hz / plan.schedule.stride
     return TakeHeader(plan.rig, plan.schedule, plan.shape, plan.calibration.box, rate, encoding, compression, notes)
@@ -195,24 +241,48 @@ def _batches(indices: Sequence[int], workers: int) -> list[list[int]]:
     return batches
 
 
-def _store_plan(parts: Path, plan: CapturePlan, header: TakeHeader, source: Path, transfer: str | None, overwrite: bool) -> str:
+def _store_plan(
+    parts: Path, plan: CapturePlan, header: TakeHeader, source: Path, transfer: str | None, overwrite: bool
+) -> str:
     """Write the plan into the parts folder, or recognise the plan of an interrupted run; returns its digest."""
     document = {
-        "source": str(source.resolve()), "bytes": source.stat().st_size if source.is_file() else 0, "transfer": transfer,
-        "rig": rig_to_document(plan.rig), "schedule": schedule_to_document(plan.schedule), "phase": plan.phase,
-        "config": plan.config.model_dump(), "grey_peak": plan.grey_peak,
-        "ambient_share": plan.ambient_share, "shape": list(plan.shape),
+        "source": str(source.resolve()),
+        "bytes": source.stat().st_size if source.is_file() else 0,
+        "transfer": transfer,
+        "rig": rig_to_document(plan.rig),
+        "schedule": schedule_to_document(plan.schedule),
+        "phase": plan.phase,
+        "config": plan.config.model_dump(),
+        "grey_peak": plan.grey_peak,
+        "ambient_share": plan.ambient_share,
+        "shape": list(plan.shape),
         "calibration": {
-            "black": plan.calibration.black, "white": plan.calibration.white, "bayer": plan.calibration.bayer,
-            "box": list(plan.calibration.box), "crop": list(plan.calibration.crop or ()),
-            "size": list(plan.calibration.size or ()), "crosstalk": plan.calibration.crosstalk,
+            "black": plan.calibration.black,
+            "white": plan.calibration.white,
+            "bayer": plan.calibration.bayer,
+            "box": list(plan.calibration.box),
+            "crop": list(plan.calibration.crop or ()),
+            "size": list(plan.calibration.size or ()),
+            "crosstalk": plan.calibration.crosstalk,
             "saturation": plan.calibration.saturation,
         },
-        "encoding": header.encoding, "compression": header.compression, "olatkit": __version__,
+        "encoding": header.encoding,
+        "compression": header.compression,
+        "olatkit": __version__,
     }
     c = plan.calibration
-    arrays = {"region": plan.region.mask, "ticks": plan.ticks, "good": plan.good, "references": plan.references, "skipped": plan.skipped}
-    arrays |= {k: v for k, v in (("dark", c.dark), ("bad", c.bad), ("flat", c.flat), ("matrix", c.color_matrix)) if v is not None}
+    arrays = {
+        "region": plan.region.mask,
+        "ticks": plan.ticks,
+        "good": plan.good,
+        "references": plan.references,
+        "skipped": plan.skipped,
+    }
+    arrays |= {
+        k: v
+        for k, v in (("dark", c.dark), ("bad", c.bad), ("flat", c.flat), ("matrix", c.color_matrix))
+        if v is not None
+    }
     hasher = hashlib.sha256(json.dumps({**document, "source": source.name}, sort_keys=True).encode())
     for name in sorted(arrays):
         hasher.update(np.ascontiguousarray(arrays[name]).tobytes())
@@ -225,10 +295,10 @@ def _store_plan(parts: Path, plan: CapturePlan, header: TakeHeader, source: Path
                 raise OutputExistsError(
                     f"{parts} holds parts of a run with other input or settings; remove that folder or pass --overwrite"
                 )
-            for name in parts.glob("*.h5*"):
-                name.unlink()
+            for part in parts.glob("*.h5*"):
+                part.unlink()
     parts.mkdir(parents=True, exist_ok=True)
-    np.savez(parts / "plan.npz", **arrays)
+    np.savez(parts / "plan.npz", **arrays)  # type: ignore[arg-type]
     temporary = parts / "plan.json.part"
     temporary.write_text(json.dumps({**document, "digest": digest}))
     temporary.replace(stored)
@@ -245,13 +315,34 @@ def _load_plan(parts: str, _digest: str) -> tuple[CapturePlan, dict[str, Any]]:
     c = document["calibration"]
     model = DemosaicModel(blur_px=config.demosaic.blur_px, noise=config.demosaic.noise, chroma=config.demosaic.chroma)
     calibration = Calibration(
-        c["black"], c["white"], c["bayer"], tuple(c["box"]), tuple(c["crop"]) or None, tuple(c["size"]) or None,
-        data.get("dark"), data.get("bad"), data.get("flat"), data.get("matrix"), c["crosstalk"], c["saturation"], model,
+        c["black"],
+        c["white"],
+        c["bayer"],
+        tuple(c["box"]),
+        tuple(c["crop"]) or None,
+        tuple(c["size"]) or None,
+        data.get("dark"),
+        data.get("bad"),
+        data.get("flat"),
+        data.get("matrix"),
+        c["crosstalk"],
+        c["saturation"],
+        model,
     )
     plan = CapturePlan(
-        rig_from_document(document["rig"]), schedule_from_document(document["schedule"]), config, calibration,
-        document["phase"], data["ticks"], data["good"], data["references"], data["skipped"], document["grey_peak"],
-        tuple(document["shape"]), Region(data["region"]), document["ambient_share"],
+        rig_from_document(document["rig"]),
+        schedule_from_document(document["schedule"]),
+        config,
+        calibration,
+        document["phase"],
+        data["ticks"],
+        data["good"],
+        data["references"],
+        data["skipped"],
+        document["grey_peak"],
+        tuple(document["shape"]),
+        Region(data["region"]),
+        document["ambient_share"],
     )
     return plan, document
 
@@ -293,8 +384,15 @@ def _make_imagesets(parts: str, indices: list[int]) -> None:
         record.quality[beyond > 0] |= CLIPPED_CODES
         record.stats["beyond_codes"] = float(beyond.sum())
         rows = ImagesetRows(
-            stored, full, record.quality, record.observations, record.weights_after, plan.reference_frame(reference),
-            reference, _time_s(stream, plan, reference), record.stats,
+            stored,
+            full,
+            record.quality,
+            record.observations,
+            record.weights_after,
+            plan.reference_frame(reference),
+            reference,
+            _time_s(stream, plan, reference),
+            record.stats,
         )
         write_part(Path(parts) / f"{i:06d}.h5", rows, header, digest)
 
@@ -312,8 +410,14 @@ def _summary(out: Path, plan: CapturePlan, resumed: int) -> IngestSummary:
         flagged = int((take.quality != 0).sum())
     f = plan.findings
     return IngestSummary(
-        out, len(plan.references), resumed, plan.phase, float(f["phase_score"]), int(f["dropped"]),
-        len(f["skipped_references"]), float(f["crosstalk"]), clipped, flagged,
+        out,
+        len(plan.references),
+        resumed,
+        plan.phase,
+        float(f["phase_score"]),
+        int(f["dropped"]),
+        len(f["skipped_references"]),
+        float(f["crosstalk"]),
+        clipped,
+        flagged,
     )
-
-

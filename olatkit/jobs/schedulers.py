@@ -16,8 +16,13 @@ def default_workers() -> int:
 
 
 def run_tasks(
-    function: Callable[..., Any], tasks: Sequence[tuple], *, scheduler: str = "threads", workers: int | None = None,
-    weights: Sequence[int] | None = None, progress: Progress | None = None,
+    function: Callable[..., Any],
+    tasks: Sequence[tuple],
+    *,
+    scheduler: str = "threads",
+    workers: int | None = None,
+    weights: Sequence[int] | None = None,
+    progress: Progress | None = None,
 ) -> list[Any]:
     """Call ``function(*task)`` for every task and return the results in order.
 
@@ -69,7 +74,9 @@ def run_tasks(
     )
 
 
-def _run_threads(function: Callable[..., Any], tasks: Sequence[tuple], workers: int, tell: Callable[[int], None]) -> list:
+def _run_threads(
+    function: Callable[..., Any], tasks: Sequence[tuple], workers: int, tell: Callable[[int], None]
+) -> list:
     """Dask's threaded scheduler; kernels release the lock, and OpenCV is told not to start threads of its own."""
     import cv2
     import dask
@@ -97,7 +104,11 @@ def _run_threads(function: Callable[..., Any], tasks: Sequence[tuple], workers: 
 
 
 def _run_distributed(
-    function: Callable[..., Any], tasks: Sequence[tuple], scheduler: str, workers: int, tell: Callable[[int], None],
+    function: Callable[..., Any],
+    tasks: Sequence[tuple],
+    scheduler: str,
+    workers: int,
+    tell: Callable[[int], None],
 ) -> list:
     """Dask distributed: local processes or a cluster that is already running."""
     from distributed import Client, LocalCluster, as_completed
@@ -108,9 +119,13 @@ def _run_distributed(
     else:
         cluster = None
         try:
-            client = Client(scheduler, timeout=15) if "://" in scheduler else Client(scheduler_file=scheduler, timeout=15)
+            client = (
+                Client(scheduler, timeout=15) if "://" in scheduler else Client(scheduler_file=scheduler, timeout=15)
+            )
         except (OSError, TimeoutError) as error:
-            raise ConfigError(f"no Dask scheduler answers at {scheduler}: {error}; start one with 'dask scheduler'") from error
+            raise ConfigError(
+                f"no Dask scheduler answers at {scheduler}: {error}; start one with 'dask scheduler'"
+            ) from error
     try:
         futures = [client.submit(_one_thread, function, *task, pure=False) for task in tasks]
         order = {future.key: i for i, future in enumerate(futures)}

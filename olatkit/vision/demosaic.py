@@ -71,7 +71,9 @@ def demosaic(mosaic: np.ndarray, bayer: str, model: DemosaicModel | None = None)
         Unknown pattern, wrong shape or an image smaller than the filters.
     """
     if mosaic.ndim != 2 or min(mosaic.shape) < 2 * RADIUS + 2:
-        raise ValueError(f"mosaic has shape {mosaic.shape}, expected (height, width) of at least {2 * RADIUS + 2} pixels")
+        raise ValueError(
+            f"mosaic has shape {mosaic.shape}, expected (height, width) of at least {2 * RADIUS + 2} pixels"
+        )
     out = np.empty((*mosaic.shape, 3), np.float32)
     demosaic_into(np.ascontiguousarray(mosaic, np.float32), demosaic_filters(bayer, model or DemosaicModel()), out)
     return out
@@ -113,13 +115,13 @@ def _correlation(model: DemosaicModel) -> np.ndarray:
     fy, fx = np.meshgrid(np.fft.fftfreq(n), np.fft.fftfreq(n), indexing="ij")
     squared = fy**2 + fx**2
     spectrum = (squared + 1 / (2 * np.pi * model.length_px) ** 2) ** -1.5
-    spectrum *= np.exp(-4 * np.pi**2 * model.blur_px ** 2 * squared)
+    spectrum *= np.exp(-4 * np.pi**2 * model.blur_px**2 * squared)
     table = np.fft.ifft2(spectrum).real
     return table / table[0, 0]
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def demosaic_into(mosaic, filters, out):  # noqa: ANN001, ANN201
+def demosaic_into(mosaic, filters, out):
     """Filter ``mosaic`` (H, W) into ``out`` (H, W, >= 3); borders are mirrored, which keeps the colour phases."""
     height, width = mosaic.shape
     pad = 4  # even, so that the padded image has the same phases

@@ -4,10 +4,12 @@
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 
 from olatkit.vision.warp import warp
+
 
 def dis_flow(reference: np.ndarray, other: np.ndarray, *, quality: str = "fine") -> np.ndarray:
     """Dense inverse search flow from ``reference`` to ``other``.
@@ -37,9 +39,9 @@ def dis_flow(reference: np.ndarray, other: np.ndarray, *, quality: str = "fine")
         raise ValueError(f"flow quality {quality!r} is unknown, expected one of {', '.join(finest)}")
     preset = cv2.DISOPTICAL_FLOW_PRESET_FAST if quality == "fast" else cv2.DISOPTICAL_FLOW_PRESET_MEDIUM
     # An engine is not safe to share between threads and is cheap to make.
-    engine = cv2.DISOpticalFlow_create(preset)
+    engine = cv2.DISOpticalFlow.create(preset)
     if finest[quality] is not None:
-        engine.setFinestScale(finest[quality])
+        engine.setFinestScale(finest[quality])  # type: ignore[arg-type]
         engine.setPatchStride(3)
     return engine.calc(reference, other, None)  # type: ignore[call-overload]
 
@@ -104,7 +106,7 @@ def chained_flow(table: FlowTable, keys: list[int], start: int) -> dict[int, np.
     fields = {start: table.between(start, start)}
     zero = keys.index(start)
     for row in (keys[zero:], keys[zero::-1]):
-        for before, key in zip(row, row[1:], strict=False):
+        for before, key in pairwise(row):
             fields[key] = compose(fields[before], table.between(before, key))
     return fields
 

@@ -24,7 +24,8 @@ def warp(image: np.ndarray, displacement: np.ndarray, *, linear: bool = False) -
 
     kind = cv2.INTER_LINEAR if linear else cv2.INTER_CUBIC
     source = image if image.dtype == np.float32 else image.astype(np.float32)
-    return cv2.remap(source, displacement + pixel_grid(*displacement.shape[:2]), None, kind, borderMode=cv2.BORDER_REPLICATE)
+    where = displacement + pixel_grid(*displacement.shape[:2])
+    return cv2.remap(source, where, None, kind, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
 
 
 def pixel_grid(height: int, width: int) -> np.ndarray:
