@@ -263,13 +263,13 @@ def _check_dead(take: Take) -> Check:
 def _check_dark_lights(take: Take, levels: LightLevels) -> Check:
     """Enabled lights that give next to nothing although lights beside them do; those behind are dark by nature."""
     enabled = np.asarray(take.rig.enabled)
-    near = np.argsort(-(take.rig.directions @ take.rig.directions.T), axis=1)[:, 1:7]
+    near = np.argsort(-(take.rig.directions @ take.rig.directions.T), axis=1)[:, 1:5]
     around = np.median(levels.mean[near], axis=1) if near.size else levels.mean
-    lit = around > CLEARLY_LIT * levels.mean.max()
-    dark = np.flatnonzero(enabled & lit & (levels.mean < 0.1 * around))
+    lit = (take.rig.directions[:, 2] > -0.3) & (around > CLEARLY_LIT * levels.mean.max())
+    dark = np.flatnonzero(enabled & lit & (levels.mean < 0.05 * around))
     judged = int((enabled & lit).sum())
     found = f"{len(dark)}: {_list(dark)}" if dark.size else f"none of {judged} that light the front"
-    return Check("bad" if dark.size else "good", "Dark though enabled", found, "none under 10 % of their neighbours",
+    return Check("bad" if dark.size else "good", "Dark though enabled", found, "none under 5 % of its neighbours",
                  "a lamp that failed, or a schedule that names the wrong one")
 
 

@@ -63,8 +63,8 @@ def describe(path: str | os.PathLike[str]) -> Description:
     if suffix in (".csv", ".lp"):
         return _describe_rig(read_rig(path), path)
     raise FormatError(
-        f"{path}: no kind of file that olatkit knows (starts with {start[:8]!r}); expected a capture stream, take, rig, "
-        "schedule, environment map or picture"
+        f"{path}: no kind of file that olatkit knows (starts with {start[:8]!r}); expected a capture stream, take, "
+        "rig, schedule, environment map or picture"
     )
 
 
