@@ -19,10 +19,12 @@ box, and everything the capture step decided. Nothing depends on the date or the
 equal bytes.
 """
 
+import io
 import json
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -217,9 +219,8 @@ class Take(Sequence[Imageset]):
 
 def write_part(path: Path, rows: ImagesetRows, header: TakeHeader, digest: str) -> None:
     """Write one imageset to its own file, to be merged by :func:`merge_parts`; renamed when whole."""
-    h5py = _h5py()
     temporary = path.with_name(path.name + ".part")
-    with h5py.File(temporary, "w", libver=("earliest", "v110")) as file:
+    with _new_file(temporary) as file:
         file.attrs["digest"] = digest
         _chunked(file, "codes", rows.codes, header.compression)
         _chunked(file, "full", rows.full[None], header.compression)
@@ -258,7 +259,7 @@ def merge_parts(parts: Sequence[Path], path: Path, header: TakeHeader, *, overwr
     temporary = path.with_name(path.name + ".part")
     n, (height, width), lights = len(parts), header.box[2:], len(header.rig)
     kind = np.uint16 if header.encoding == "sqrt12" else np.dtype(header.encoding)
-    with h5py.File(temporary, "w", libver=("earliest", "v110")) as file:
+    with _new_file(temporary) as file:
         _write_attributes(file, header)
         codes = _empty(file, "codes", (n, lights, height, width, 3), kind, 2, header.compression)
         full = _empty(file, "full", (n, height, width, 3), np.float32, 1, header.compression)
@@ -284,6 +285,48 @@ def merge_parts(parts: Sequence[Path], path: Path, header: TakeHeader, *, overwr
         for name in sorted(stats):
             group.create_dataset(name, data=np.array(stats[name]), track_times=False)
     temporary.replace(path)
+
+
+class _Outlet(io.FileIO):
+    """A file for HDF5 to write to; a write that fails is remembered instead of raised.
+
+    HDF5 cannot close a file that it cannot write to: it leaves it open and crashes when the process ends.
+    """
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Write all of ``data``, or remember why not."""
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        try:
+            while len(rest) and self.error is None:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.error = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the length of the file, or remember why not."""
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return size or 0
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[Any]:
+    """An HDF5 file to fill; removed again if it cannot be written whole."""
+    try:
+        with _Outlet(path, "w+") as outlet:
+            with _h5py().File(outlet, "w", libver=("earliest", "v110")) as file:
+                yield file
+            if outlet.error is not None:
+                raise OSError(outlet.error.errno, f"cannot be written: {outlet.error.strerror}", str(path))
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _write_attributes(file: Any, header: TakeHeader) -> None:
