@@ -199,7 +199,7 @@ def _read_dark(path: Path, stream: FrameStream) -> tuple[np.ndarray, np.ndarray]
 
 def _features(source: str, transfer: str | None, start: int, stop: int) -> np.ndarray:
     """Features of frames ``start`` to ``stop`` - 1, read in small pieces."""
-    stream = _open(source, transfer)
+    stream = _open(source, transfer, _stamp(source))
     step = 40
     pieces = [
         frame_features(
@@ -210,8 +210,14 @@ def _features(source: str, transfer: str | None, start: int, stop: int) -> np.nd
     return np.concatenate(pieces)
 
 
+def _stamp(source: str) -> tuple[int, int]:
+    """What changes when a file is replaced: a worker that lives on must not use the old one."""
+    status = Path(source).stat()
+    return status.st_mtime_ns, status.st_size
+
+
 @lru_cache(maxsize=4)
-def _open(source: str, transfer: str | None) -> FrameStream:
+def _open(source: str, transfer: str | None, _when: tuple[int, int]) -> FrameStream:
     return open_stream(source) if transfer is None else open_stream(source, transfer=transfer)
 
 
@@ -351,7 +357,7 @@ def _make_imagesets(parts: str, indices: list[int]) -> None:
     """Make some consecutive imagesets, each into its own part file."""
     digest = json.loads((Path(parts) / "plan.json").read_text())["digest"]
     plan, document = _load_plan(parts, digest)
-    stream = _open(document["source"], document["transfer"])
+    stream = _open(document["source"], document["transfer"], _stamp(document["source"]))
     header = TakeHeader(
         plan.rig, plan.schedule, plan.shape, plan.calibration.box, 0.0, document["encoding"], document["compression"]
     )
