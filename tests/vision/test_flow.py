@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from tolerances import FLOAT32_EXACT, FLOW_PX, WARP_CUBIC, WARP_LINEAR
 
-from olatkit.vision.flow import chained_flows, compose, direct_flows, dis_flow, grey8, invert, refined_flows
+from olatkit.vision.flow import FlowTable, chained_flow, compose, direct_flow, dis_flow, grey8, invert, refined_flow
 from olatkit.vision.warp import pixel_grid, warp
 
 SIZE = 96
@@ -28,7 +28,7 @@ def constant(dx, dy):
     return np.full((SIZE, SIZE, 2), (dx, dy), np.float32)
 
 
-@pytest.mark.parametrize("quality", ["fine", "medium", "fast"])
+@pytest.mark.parametrize("quality", ["fine", "balanced", "medium", "fast"])
 @pytest.mark.parametrize("move", [(3, 0), (0, 3), (-2.5, 1.5)])
 def test_flow_says_where_content_went(quality, move):
     """Content moved by +3 px in x is found at x + 3: dx = +3."""
@@ -108,10 +108,10 @@ def test_invert_undoes():
     np.testing.assert_allclose(invert(constant(3, -1)), constant(-3, 1), atol=FLOAT32_EXACT)
 
 
-@pytest.mark.parametrize("find", [direct_flows, chained_flows, refined_flows])
+@pytest.mark.parametrize("find", [direct_flow, chained_flow, refined_flow])
 def test_flows_to_every_key(find):
     moves = {-40: (-4, 1), -20: (-2, 0.5), 0: (0, 0), 20: (2, -0.5), 40: (4, -1)}
-    fields = find({k: picture(*move) for k, move in moves.items()}, dis_flow)
+    fields = find(FlowTable({k: picture(*move) for k, move in moves.items()}.__getitem__), list(moves), 0)
     assert sorted(fields) == sorted(moves)
     assert not fields[0].any()
     for key, move in moves.items():
@@ -129,17 +129,42 @@ def test_refinement_removes_drift():
         return np.round((0.5 + value / 6) * 255).astype(np.uint8), matrix
 
     pictures = {k: turned(k)[0] for k in range(13)}
+    table = FlowTable(pictures.__getitem__, quality="medium")
     # Pixel x of picture 0 shows the texture at x; picture k shows it where its matrix maps back to x.
     inverse = cv2.invertAffineTransform(turned(12)[1])
     truth = np.concatenate([pixel_grid(SIZE, SIZE), np.ones((SIZE, SIZE, 1))], -1) @ inverse.T - pixel_grid(SIZE, SIZE)
     inside = slice(24, -24), slice(24, -24)
 
-    def quick(a, b):
-        return dis_flow(a, b, quality="medium")
-
-    chain, refined = (np.abs(f(pictures, quick)[12] - truth)[inside].mean() for f in (chained_flows, refined_flows))
+    chain, refined = (
+        np.abs(find(table, list(pictures), 0)[12] - truth)[inside].mean() for find in (chained_flow, refined_flow)
+    )
     assert refined < 0.75 * chain
     assert refined < FLOW_PX
+
+
+def test_a_table_computes_each_flow_once_and_forward():
+    asked = []
+
+    def look(key):
+        asked.append(key)
+        return picture(key / 10)
+
+    table = FlowTable(look)
+    forward, backward = table.between(0, 20), table.between(20, 0)
+    assert asked == [0, 20]
+    np.testing.assert_array_equal(backward, invert(forward))
+    assert np.abs(backward[INSIDE] + (2, 0)).mean() < 1.5 * FLOW_PX
+    table.forget(10)
+    table.between(0, 20)
+    assert asked == [0, 20, 0, 20]
+
+
+def test_a_table_does_not_depend_on_who_asks_first():
+    tables = [FlowTable(lambda k: picture(k / 10)) for _ in range(2)]
+    pairs = [(0, 20), (40, 20), (40, 0), (20, 40)]
+    first = {p: tables[0].between(*p).copy() for p in pairs}
+    for pair in reversed(pairs):
+        np.testing.assert_array_equal(tables[1].between(*pair), first[pair])
 
 
 def test_grey_pictures():
@@ -153,5 +178,5 @@ def test_grey_pictures():
 
 
 def test_unknown_quality():
-    with pytest.raises(ValueError, match="quality 'best' is unknown, expected one of fine, medium, fast"):
+    with pytest.raises(ValueError, match="quality 'best' is unknown, expected one of fine, balanced, medium, fast"):
         dis_flow(picture(), picture(), quality="best")

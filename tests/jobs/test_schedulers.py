@@ -1,0 +1,88 @@
+"""Running tasks here, in threads, in processes and on a cluster."""
+
+import threading
+import time
+
+import cv2
+import pytest
+from distributed import LocalCluster
+
+from olatkit.errors import ConfigError, FormatError
+from olatkit.jobs.schedulers import run_tasks
+
+
+def square(n):
+    """A task that takes longer the earlier it was given, so that order is not order of completion."""
+    time.sleep(0.002 * (10 - n))
+    return n * n
+
+
+def fail(n):
+    if n == 3:
+        raise FormatError("take.cine: frame 3 is damaged")
+    return n
+
+
+def opencv_threads():
+    return cv2.getNumThreads()
+
+
+TASKS = [(n,) for n in range(10)]
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Two threads that serve tasks over TCP, in this process: a fork of a test run with threads is not safe."""
+    with LocalCluster(
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None, protocol="tcp", host="127.0.0.1",
+    ) as running:
+        yield running
+
+
+def where(kind, cluster):
+    return cluster.scheduler_address if kind == "tcp" else kind
+
+
+@pytest.mark.parametrize("kind", ["sync", "threads", "tcp"])
+def test_results_come_in_order(kind, cluster):
+    assert run_tasks(square, TASKS, scheduler=where(kind, cluster), workers=3) == [n * n for n in range(10)]
+
+
+@pytest.mark.parametrize("kind", ["sync", "threads", "tcp"])
+def test_progress_counts_weights_up_to_the_total(kind, cluster):
+    told = []
+    run_tasks(
+        square, TASKS, scheduler=where(kind, cluster), workers=2, weights=range(1, 11),
+        progress=lambda *news: told.append(news),
+    )
+    done = [d for d, _ in told]
+    assert {total for _, total in told} == {55}
+    assert (done[0], done[-1], len(done)) == (0, 55, 11)
+    assert done == sorted(done)
+
+
+@pytest.mark.parametrize("kind", ["sync", "threads", "tcp"])
+def test_a_failing_task_says_why(kind, cluster):
+    with pytest.raises(FormatError, match=r"take\.cine: frame 3 is damaged"):
+        run_tasks(fail, TASKS, scheduler=where(kind, cluster), workers=2)
+
+
+def test_nothing_to_do():
+    assert run_tasks(square, [], scheduler="threads") == []
+
+
+def test_threads_are_used_at_once():
+    meeting = threading.Barrier(3, timeout=20)
+    assert run_tasks(meeting.wait, [()] * 3, scheduler="threads", workers=3)
+
+
+def test_opencv_starts_no_threads_below_ours():
+    before = cv2.getNumThreads()
+    assert run_tasks(opencv_threads, [()] * 2, scheduler="threads", workers=2) == [1, 1]
+    assert cv2.getNumThreads() == before
+
+
+@pytest.mark.parametrize("name", ["fast", "tcp:8786", "/nowhere/scheduler.json", ""])
+def test_unknown_schedulers(name):
+    with pytest.raises(ConfigError, match=r"unknown, expected sync, threads, processes, tcp://host:port"):
+        run_tasks(square, TASKS, scheduler=name)
