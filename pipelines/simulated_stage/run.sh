@@ -32,3 +32,4 @@ python3 "$here/make_contact_sheet.py" "$out/take.olat.h5" "$out/studio.exr" "$ou
 echo
 echo "picture: $out/contact_sheet.png"
 echo "video:   $out/turntable.mp4"
+echo "report:  $out/take.report.html"
