@@ -12,6 +12,7 @@ from olatkit.io.takes import Take
 
 LEVELS = ("good", "look", "bad")
 CLEARLY_LIT = 0.1  # of the brightest light, from which a light is judged by its picture
+BEHIND = -0.3  # z of a direction below which the camera sees little of what the light does
 
 
 @dataclass(frozen=True)
@@ -74,16 +75,17 @@ def odd_lights(take: Take, levels: LightLevels) -> dict[int, int]:
     """Lights whose pictures do not look as their positions say: swapped, turned away or measured wrongly.
 
     Brightness and its centre on the subject vary smoothly with the direction of light. A quadratic of the direction
-    is fitted robustly to all lights; a light is odd if it is off by more than 8 robust standard deviations and
-    looks like one over 40 degrees away. Swaps of neighbours are not seen, and neither are lights under a tenth of
-    the brightest (those behind the subject).
+    is fitted robustly to all lights; a light is odd if it is off by more than 10 robust standard deviations and
+    looks like one over 40 degrees away. Swaps of neighbours are not seen; lights behind the subject and lights under
+    a tenth of the brightest are not judged.
 
     Returns
     -------
     dict of int to int
         Odd lights, each with the light as which it looks; empty if fewer than 24 can be judged.
     """
-    lit = np.flatnonzero(np.asarray(take.rig.enabled) & (levels.mean > CLEARLY_LIT * levels.mean.max()))
+    bright = levels.mean > CLEARLY_LIT * levels.mean.max()
+    lit = np.flatnonzero(np.asarray(take.rig.enabled) & bright & (take.rig.directions[:, 2] > BEHIND))
     if len(lit) < 24:
         return {}
     directions = take.rig.directions[lit]
@@ -99,7 +101,7 @@ def odd_lights(take: Take, levels: LightLevels) -> dict[int, int]:
         weights = 1 / np.maximum(1, off / 3) ** 2
     like = np.linalg.norm((values[:, None] - expected[None]) / spread, axis=2).argmin(axis=1)
     far = (directions * directions[like]).sum(axis=1) < np.cos(np.radians(40))
-    return {int(lit[i]): int(lit[like[i]]) for i in np.flatnonzero(far & (off > 8))}
+    return {int(lit[i]): int(lit[like[i]]) for i in np.flatnonzero(far & (off > 10))}
 
 
 def _check_phase(take: Take) -> Check | None:
@@ -265,7 +267,7 @@ def _check_dark_lights(take: Take, levels: LightLevels) -> Check:
     enabled = np.asarray(take.rig.enabled)
     near = np.argsort(-(take.rig.directions @ take.rig.directions.T), axis=1)[:, 1:5]
     around = np.median(levels.mean[near], axis=1) if near.size else levels.mean
-    lit = (take.rig.directions[:, 2] > -0.3) & (around > CLEARLY_LIT * levels.mean.max())
+    lit = (take.rig.directions[:, 2] > BEHIND) & (around > CLEARLY_LIT * levels.mean.max())
     dark = np.flatnonzero(enabled & lit & (levels.mean < 0.05 * around))
     judged = int((enabled & lit).sum())
     found = f"{len(dark)}: {_list(dark)}" if dark.size else f"none of {judged} that light the front"
