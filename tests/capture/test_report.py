@@ -131,6 +131,7 @@ def test_a_good_take_is_called_good(take):
     ({"crosstalk": 0.1}, "Crosstalk", "look"),
     ({"crosstalk_estimate": [0.04, 0.001]}, "Crosstalk", "look"),
     ({"ambient_share": 0.01}, "Ambient light", "look"),
+    ({"ambient_share": -0.001}, "Ambient light", "bad"),
     ({"closure": -0.05}, "Closure", "look"),
     ({"closure": 0.3}, "Closure", "bad"),
     ({"saturated": 0.02}, "Saturation", "look"),
