@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from olatkit.errors import FormatError
+from olatkit.errors import ConfigError, FormatError
 from olatkit.io.streams import FrameStream
 
 BAYER_PATTERNS = ("gbrg", "rggb", "grbg", "bggr")
@@ -151,8 +151,8 @@ def open_stream(path: str | os.PathLike[str], *, transfer: str | float | None = 
     ------
     FormatError
         If the file is missing, damaged, or of no known kind.
-    ValueError
-        If ``transfer`` is missing, or given for a format that is linear by definition.
+    ConfigError
+        If ``transfer`` is missing, unknown, or given for a format that is linear by definition.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -167,7 +167,7 @@ def open_stream(path: str | os.PathLike[str], *, transfer: str | float | None = 
 
         return open_video(path, transfer=transfer)
     if transfer is not None:
-        raise ValueError(f"{path}: transfer={transfer!r} is for videos and folders of images; leave it out")
+        raise ConfigError(f"{path}: transfer={transfer!r} is for videos and folders of images; leave it out")
     if suffix == ".cine":
         from olatkit.io.cine import CineStream
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from olatkit.color import decode_srgb
+from olatkit.errors import ConfigError
 
 # Where the two pieces of the BT.709 curve meet without a step (BT.709 prints 1.099 and 0.018; BT.2020 more digits).
 _ALPHA, _BETA = 1.09929682680944, 0.018053968510807
@@ -13,7 +14,7 @@ TRANSFERS = "'srgb', 'rec709', 'linear' or a gamma such as 2.2"
 
 
 def parse_transfer(transfer: str | float) -> str | float:
-    """Check the name of a curve or its gamma (a number or its text); ValueError for anything else."""
+    """Check the name of a curve or its gamma (a number or its text); ConfigError for anything else."""
     if transfer in ("srgb", "rec709", "linear"):
         return transfer
     try:
@@ -21,7 +22,7 @@ def parse_transfer(transfer: str | float) -> str | float:
     except (TypeError, ValueError):
         gamma = math.nan
     if not 0.2 <= gamma <= 5:
-        raise ValueError(f"transfer is {transfer!r}, expected {TRANSFERS}")
+        raise ConfigError(f"transfer is {transfer!r}, expected {TRANSFERS}")
     return gamma
 
 

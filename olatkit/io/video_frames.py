@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from olatkit.errors import FormatError
+from olatkit.errors import ConfigError, FormatError
 from olatkit.io.sources import ArrayStream
 from olatkit.io.transfer import TRANSFERS, make_transfer_table, parse_transfer
 
@@ -79,7 +79,7 @@ def open_video(path: str | os.PathLike[str], *, transfer: str | float | None) ->
     ------
     FormatError
         If the video is damaged or has no frames.
-    ValueError
+    ConfigError
         If ``transfer`` is missing or unknown.
 
     Notes
@@ -92,7 +92,7 @@ def open_video(path: str | os.PathLike[str], *, transfer: str | float | None) ->
 
     path = Path(path)
     if transfer is None:
-        raise ValueError(f"{path}: video is not linear: give transfer={TRANSFERS}")
+        raise ConfigError(f"{path}: video is not linear: give transfer={TRANSFERS}")
     curve = parse_transfer(transfer)
     try:
         with av.open(str(path)) as container:
