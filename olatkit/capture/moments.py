@@ -71,7 +71,8 @@ def normalise_moments(moments: np.ndarray, typical: float, drift: str = "") -> n
 
     ``drift`` names how the running mean of the centroid over 21 frames is taken off (scipy's boundary mode).
     """
-    centroid = moments[:, 1:] / (moments[:, :1] + MOMENT_FLOOR * typical)
+    level = moments[:, :1] + MOMENT_FLOOR * typical
+    centroid = moments[:, 1:] / np.where(level == 0, 1, level)  # black frames have no centroid
     if drift:
         centroid = centroid - uniform_filter1d(centroid, 21, axis=0, mode=drift)
     return np.concatenate([moments[:, :1], centroid], axis=1)

@@ -189,11 +189,18 @@ def plan_capture(
 
 
 def _check_lights(rig: LightRig, schedule: LightingSchedule) -> None:
+    """Rig and schedule fit each other, and the schedule has tracking slots of one drive."""
     if len(rig) != schedule.n_lights:
         raise ConfigError(
             f"rig '{rig.name}' has {len(rig)} lights, schedule '{schedule.name}' {schedule.n_lights}; "
             "give the rig and schedule of the same stage"
         )
+    if not len(schedule.tracking_slots):
+        raise ConfigError(
+            f"schedule '{schedule.name}': no tracking slot in the cycle of {schedule.cycle}; motion is followed from "
+            "frames with all lights on, add one at least every 20 frames"
+        )
+    schedule.tracking_gain  # noqa: B018  an error if the tracking slots differ
 
 
 def _find_phase(
