@@ -67,6 +67,8 @@ def progress_bar(*texts: str) -> Iterator[Any]:
 
         return tell
 
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    console = Console(stderr=True)
+    # In a log file a bar is noise, and an error is to stand alone.
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         tellers = tuple(teller(text) for text in texts)
         yield tellers if len(tellers) > 1 else tellers[0]
