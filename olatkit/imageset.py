@@ -7,7 +7,7 @@ import numpy as np
 # Bits of the per-light quality flags.
 ONE_SIDED = 1  # only one of the two observations around the instant was usable
 INTERPOLATED = 2  # no observation: filled from neighbouring lights
-SATURATED = 4  # more than 1 % of the foreground is saturated
+SATURATED = 4  # more than 1 % of the raw values in the region are saturated in one of its frames
 CROSSTALK = 8  # crosstalk could not be inverted (after a gap in the stream)
 LOW_FLOW_CONFIDENCE = 16  # the motion around this observation was not tracked reliably
 CLIPPED_CODES = 32  # values beyond the range of the stored codes

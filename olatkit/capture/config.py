@@ -70,6 +70,6 @@ class IngestConfig(BaseModel):
         le=1,
         description="share of saturated foreground pixels, all lights together, from which ingest stops",
     )
-    roi_margin: float = Field(0.06, ge=0, le=1, description="margin around the subject, share of its size")
+    roi_margin: float = Field(0.03, ge=0, le=1, description="margin around the subject, share of its size")
     full_well_e: float = Field(20000, gt=0, description="electrons at full scale, for noise-weighted solvers")
     read_noise_e: float = Field(20, ge=0, description="read noise in electrons, for noise-weighted solvers")

@@ -18,7 +18,7 @@ from olatkit.vision.flow import FlowTable, grey8
 from olatkit.vision.matting import foreground_mask
 
 FINE_FLOW_ROWS = 320  # height of the region up to which flow is worked out to the last pixel
-SATURATED_SHARE = 0.01  # of the foreground, from which a light is flagged
+SATURATED_SHARE = 0.01  # of the region, from which a light is flagged
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,7 +241,7 @@ class _Looker:
     def saturated(self, seen: Observation) -> float:
         """Saturated share of the region in the looks at one slot, the larger one."""
         looks = [self.reference + t for t in (seen.after, seen.before) if t is not None]
-        return max(self.frames.saturated[t] for t in looks) / self.frames.samples_per_pixel / self.d.region.mask.sum()
+        return max(self.frames.saturated[t] for t in looks) / self.frames.samples_per_pixel / self.d.region.count
 
     def dark_image(self, usable: Container[int]) -> np.ndarray | None:
         """Ambient light at the reference, from the dark slots of the schedule; None without them."""

@@ -100,7 +100,7 @@ def plan_capture(
     rig, schedule : LightRig, LightingSchedule
         Of the same number of lights.
     features : ndarray, shape (N, 3)
-        :func:`olatkit.capture.sync.frame_features` of every frame.
+        :func:`olatkit.capture.moments.frame_features` of every frame.
     config : IngestConfig, optional
         Settings.
     phase : int, optional

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from olatkit.capture.crosstalk import invert_crosstalk
 from olatkit.io.streams import FrameStream
 from olatkit.vision.demosaic import DemosaicModel, demosaic_filters, demosaic_into
 
@@ -129,24 +130,26 @@ class FrameWindow:
         start = first - WARM_UP if self._calibration.crosstalk else first
         lo, hi = np.searchsorted(self._ticks, (start, first + BLOCK))
         raw = self._stream.read(int(lo), int(hi))
-        prepared: dict[int, np.ndarray] = {}
-        previous: np.ndarray | None = None
-        last_tick = None
+        linear = []
         for i, frame in enumerate(raw):
-            tick = int(self._ticks[lo + i])
-            linear, self.saturated[tick] = _linearise(frame, self._calibration)
-            eps = self._calibration.crosstalk
-            if eps:
-                if previous is None or last_tick != tick - 1:
-                    # Nothing is known of the light before a gap: the leak stays in this frame, and is flagged.
-                    if tick >= first and tick > self._ticks[0]:
-                        self.uncorrected.add(tick)
-                else:
-                    linear = (linear - np.float32(eps) * previous) / np.float32(1 - eps)
-                previous, last_tick = linear, tick
-            if tick >= first:
-                prepared[tick] = self._prepare_one(linear)
-        return prepared
+            values, self.saturated[int(self._ticks[lo + i])] = _linearise(frame, self._calibration)
+            linear.append(values)
+        ticks = self._ticks[lo:hi]
+        if self._calibration.crosstalk and linear:
+            linear = self._without_crosstalk(linear, ticks)
+            self.uncorrected.update(int(t) for t in self._after_gaps(ticks) if t >= first)
+        return {int(t): self._prepare_one(v) for t, v in zip(ticks, linear, strict=True) if t >= first}
+
+    def _without_crosstalk(self, linear: list[np.ndarray], ticks: np.ndarray) -> list[np.ndarray]:
+        """Invert crosstalk along every run of frames without a gap."""
+        starts = np.flatnonzero(np.diff(ticks) != 1) + 1
+        runs = np.split(np.stack(linear), starts)
+        return [frame for run in runs for frame in invert_crosstalk(run, self._calibration.crosstalk, out=run)]
+
+    def _after_gaps(self, ticks: np.ndarray) -> np.ndarray:
+        """Ticks whose leak came from a frame that is missing: it stays in them."""
+        at = np.searchsorted(self._ticks, ticks)
+        return ticks[(at > 0) & (self._ticks[at - 1] != ticks - 1)]
 
 
 def _sensor_region(calibration: Calibration) -> tuple[slice, slice, int, int]:

@@ -1,6 +1,6 @@
 """The part of the picture that is made: pixels around the subject, packed so that every step touches only them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numba
 import numpy as np
@@ -16,9 +16,21 @@ class Region:
     ----------
     mask : ndarray of bool, shape (h, w)
         Pixels to make; at least one. The last row is filled up with copies of the last pixel.
+
+    Attributes
+    ----------
+    index : ndarray, shape (rows * 512,), int64
+        Place of every packed pixel in the flattened box.
+    positions : ndarray, shape (rows, 512, 2), float32
+        Its x and y in the box.
+    count : int
+        Number of pixels, without the copies.
     """
 
     mask: np.ndarray
+    index: np.ndarray = field(init=False, repr=False)
+    positions: np.ndarray = field(init=False, repr=False)
+    count: int = field(init=False)
 
     def __post_init__(self) -> None:
         index = np.flatnonzero(self.mask)
@@ -29,12 +41,11 @@ class Region:
         padded[: index.size] = index
         y, x = np.divmod(padded, self.mask.shape[1])
         positions = np.stack([x, y], axis=-1).astype(np.float32).reshape(rows, ROW, 2)
+        object.__setattr__(self, "count", int(index.size))
         for name, value in (("index", padded), ("positions", positions)):
             value.setflags(write=False)
             object.__setattr__(self, name, value)
 
-    index: np.ndarray = None  # type: ignore[assignment]
-    positions: np.ndarray = None  # type: ignore[assignment]
 
     def pack(self, image: np.ndarray) -> np.ndarray:
         """Values (h, w[, C]) of the region's pixels, shape (rows, 512[, C])."""

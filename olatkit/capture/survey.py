@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from olatkit.capture.closure import ambient_from_closure
 from olatkit.capture.crosstalk import estimate_crosstalk
 from olatkit.capture.demultiplex import Demultiplexer, assemble_imageset
 from olatkit.capture.prepare import FrameWindow
@@ -110,7 +111,7 @@ def choose_region(
     # A threshold well below Otsu's keeps dark hair and clothes inside the region.
     subject = view.mask | foreground_mask(view.brightest, threshold=0.03 * view.peak)
     rows, columns = np.flatnonzero(subject.any(axis=1)), np.flatnonzero(subject.any(axis=0))
-    extra = 8 + round(margin * max(rows[-1] - rows[0], columns[-1] - columns[0]))
+    extra = 4 + round(margin * max(rows[-1] - rows[0], columns[-1] - columns[0]))
     top, left = max(int(rows[0]) - extra, 0) // 2 * 2, max(int(columns[0]) - extra, 0) // 2 * 2
     bottom, right = min(int(rows[-1]) + extra + 1, height), min(int(columns[-1]) + extra + 1, width)
     grown = cv2.dilate(subject.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * extra + 1,) * 2))
@@ -164,25 +165,38 @@ def _reduced(grey: np.ndarray, limit: int = 512) -> np.ndarray:
 
 
 def find_ambient(frames: FrameWindow, d: Demultiplexer, reference: int) -> float:
-    """Constant light in every frame, as a share of the fully lit picture, from the closure of one imageset.
+    """Constant light in every frame, as a share α of the fully lit picture S, from the closure of one imageset.
 
-    Constant light A adds L A to the sum of the single lights and A / g_T to the fully lit picture S. With A = α S
-    the measured ratio of both is (1 + L α) / (1 + α / g_T).
+    Only pixels that no light drives near full scale are asked: a clipped highlight is missing from the sum as if
+    there were negative ambient light. What still comes out negative is refused, and nothing is subtracted.
 
     Raises
     ------
-    ConfigError
-        If 1 / g_T is so near L that both grow alike.
+    CaptureError
+        If 1 / g_T is so near the number of lights that ambient light adds to both sides alike.
     """
+    region = d.region
+    total = np.zeros((*region.positions.shape[:2], 3), np.float32)
+    brightest = np.zeros_like(total)
+
+    def add(light: int, packed: np.ndarray) -> None:
+        seen = packed * d.rig.gains[light].astype(np.float32)
+        np.add(total, seen, out=total)
+        np.maximum(brightest, seen, out=brightest)
+
+    full, _ = assemble_imageset(d, frames, reference, add)
+    lit = region.pack(full)
     gain, lights = d.schedule.tracking_gain, int(d.rig.enabled.sum())
-    _, record = assemble_imageset(d, frames, reference, lambda _light, _packed: None)
-    ratio = 1 + record.stats["closure"]
-    if abs(lights - ratio / gain) < 0.2 * lights:
-        raise ConfigError(
-            f"ambient: closure cannot tell ambient light apart when 1/g_T = {1 / gain:.0f} is near the {lights} lights; "
-            "record with the lights off and pass --dark"
+    use = (brightest < 0.8).all(axis=2) & (lit.mean(axis=2) > 0.2 * np.percentile(lit.mean(axis=2), 95))
+    use &= (lit * gain < 0.9).all(axis=2)
+    if not use.any():
+        raise CaptureError("ambient: every lit pixel is near full scale in some frame; record with less light")
+    ambient = float(ambient_from_closure(total[use], lit[use], lights, gain).sum(dtype=np.float64))
+    share = ambient / (float(lit[use].sum(dtype=np.float64)) - ambient / gain)
+    if share < 0:
+        log.warning(
+            "ambient: closure says %.2f %% of the mean light, which cannot be; nothing is subtracted",
+            100 * share * lights,
         )
-    share = (ratio - 1) / (lights - ratio / gain)
-    if abs(share) * lights > 0.02:
-        log.warning("ambient light is %.2f %% of the mean light; it is subtracted", 100 * share * lights)
+        return 0.0
     return share

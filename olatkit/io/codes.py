@@ -2,14 +2,14 @@
 
 ``code = black + k sgn(x) (sqrt(|x| + b) - sqrt(b))`` with b = 0.02, so that a step of the code is a fixed share of
 the noise of a sensor whose variance is signal plus read noise (full well 20,000 electrons and 20 electrons of read
-noise give b = 20²/20000). A step is then 1/25 of that noise: its rounding error is far below a quarter of it at
-every level. Radiance 4 is the last code; -0.05 is code 0, so values below black survive.
+noise give b = 20²/20000). A step is then a thirteenth of that noise and its rounding error a fiftieth at every level. Radiance 4 is the last code;
+-0.13 is code 0, so noise around black and the undershoot beside highlights survive.
 """
 
 import numba
 import numpy as np
 
-BLACK = 256
+BLACK = 512
 LAST = 4095
 OFFSET = 0.02
 MAX_RADIANCE = 4.0
