@@ -32,10 +32,10 @@ demo: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" pipelines/simulated_stage/run.sh $(DEMO)
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-all: $(VENV)/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
