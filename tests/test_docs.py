@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 
 import olatkit
@@ -138,3 +139,16 @@ def test_multiplexing_numbers() -> None:
     assert multiplex_gain(drive) == pytest.approx(116 / (2 * 115**0.5), rel=2e-4)
     assert f"| {multiplex_gain(drive):.2f} |" in CAPTURE
     assert f"| {multiplex_gain(s_matrix_115()[:114, :114]):.2f} |" in CAPTURE
+
+
+def test_numbers_of_the_codes() -> None:
+    from olatkit.io import codes
+
+    table = codes.decode_table().astype(float)
+    noise = np.sqrt(np.maximum(table[1:], 0) / 20_000 + (20 / 20_000) ** 2)
+    worst = (np.diff(table) / np.sqrt(12) / noise)[table[1:] >= 0].max()
+    assert f"code = {codes.BLACK} + k" in CAPTURE
+    assert f"k = {codes.SCALE:.2f}" in CAPTURE
+    assert f"down to −{-table[0]:.3f}" in CAPTURE
+    assert f"at most {100 * worst:.1f} %" in CAPTURE
+    assert table[-1] == pytest.approx(4)
