@@ -1,10 +1,16 @@
 """``olatkit ingest``: a high-speed capture to a take."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from olatkit.cli.options import overwrite_option, parse_size, progress_bar, scheduler_option, workers_option
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _FILE = click.Path(path_type=Path)
 
@@ -20,6 +26,9 @@ _FILE = click.Path(path_type=Path)
 @click.option("--size", callback=parse_size, help="Size of the imagesets, e.g. 512 or 640x480; reduced, centred crop.")
 @click.option("--roi", default="auto", show_default=True, help="Stored region: auto, full or x,y,width,height.")
 @click.option("--dark", type=_FILE, help="Stream recorded with the lights off: subtracted, and bad pixels found in it.")
+@click.option("--flat", type=_FILE, help="Stream of an evenly lit surface: lens shading is divided out.")
+@click.option("--color", type=_FILE, help="3x3 matrix in .json, or a stream whose first frame shows a ColorChecker.")
+@click.option("--color-corners", help="x,y of the chart's 4 corners, dark skin first, clockwise; found if left out.")
 @click.option("--transfer", help="Transfer curve of a video: srgb, rec709, linear or a gamma.")
 @click.option("--config", type=_FILE, help="Settings, YAML.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One setting, e.g. motion.shading=true.")
@@ -52,6 +61,9 @@ def command(
     size: tuple[int, int] | None,
     roi: str,
     dark: Path | None,
+    flat: Path | None,
+    color: Path | None,
+    color_corners: str | None,
     transfer: str | None,
     config: Path | None,
     settings: tuple[str, ...],
@@ -85,6 +97,9 @@ def command(
             size=size,
             box=box,
             dark=dark,
+            flat=flat,
+            color=color,
+            color_corners=_parse_corners(color_corners),
             transfer=transfer,
             encoding=codes,
             compression=compression,
@@ -96,6 +111,18 @@ def command(
             report=report,
         )
     click.echo(f"{done.take}: {done.imagesets} imagesets, phase {done.phase} (score {done.phase_score:.3f})")
+
+
+def _parse_corners(text: str | None) -> np.ndarray | None:
+    """'x,y,x,y,x,y,x,y' to an array (4, 2)."""
+    import numpy as np
+
+    if text is None:
+        return None
+    try:
+        return np.array([float(v) for v in text.split(",")]).reshape(4, 2)
+    except ValueError:
+        raise click.BadParameter(f"{text!r}, expected 8 numbers x,y,x,y,...", param_hint="--color-corners") from None
 
 
 def _parse_box(text: str) -> tuple[int, int, int, int] | str:

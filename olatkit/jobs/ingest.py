@@ -19,7 +19,7 @@ from olatkit.capture.moments import frame_features
 from olatkit.capture.plan import CapturePlan, plan_capture
 from olatkit.capture.prepare import Calibration
 from olatkit.capture.region import Region, scatter
-from olatkit.errors import CaptureError, OutputExistsError
+from olatkit.errors import OutputExistsError
 from olatkit.imageset import CLIPPED_CODES
 from olatkit.io import codes as radiance_codes
 from olatkit.io.documents import read_rig, read_schedule, rig_from_document, rig_to_document
@@ -27,6 +27,7 @@ from olatkit.io.outputs import refuse_existing
 from olatkit.io.sources import open_stream
 from olatkit.io.streams import FrameStream
 from olatkit.io.takes import ImagesetRows, TakeHeader, merge_parts, part_is_whole, write_part
+from olatkit.jobs.calibration import read_calibration
 from olatkit.jobs.report import report_path, write_report
 from olatkit.jobs.schedulers import Progress, default_workers, run_tasks
 from olatkit.schedule import schedule_from_document, schedule_to_document
@@ -66,8 +67,9 @@ def ingest(
     size: tuple[int, int] | None = None,
     box: tuple[int, int, int, int] | str = "auto",
     dark: Path | None = None,
-    flat: np.ndarray | None = None,
-    color_matrix: np.ndarray | None = None,
+    flat: Path | None = None,
+    color: Path | None = None,
+    color_corners: np.ndarray | None = None,
     transfer: str | None = None,
     encoding: str = "sqrt12",
     compression: str = "bitshuffle",
@@ -90,10 +92,10 @@ def ingest(
         Take to write, ``NAME.olat.h5``.
     config : IngestConfig, optional
         Settings.
-    phase, span, size, box, flat, color_matrix
+    phase, span, size, box
         As for :func:`olatkit.capture.plan.plan_capture`.
-    dark : Path, optional
-        Stream recorded with the lights off: its mean is subtracted, its outliers are bad pixels.
+    dark, flat, color, color_corners
+        As for :func:`olatkit.jobs.calibration.read_calibration`.
     transfer : str, optional
         Transfer curve of a source that is not linear.
     encoding, compression : str
@@ -126,7 +128,7 @@ def ingest(
     stream = open_stream(source) if transfer is None else open_stream(source, transfer=transfer)
     rig_, schedule_ = read_rig(rig), read_schedule(schedule)
     features = scan_features(source, stream, transfer, scheduler, workers, scan_progress)
-    mean, bad = (None, None) if dark is None else _read_dark(dark, stream)
+    camera = read_calibration(stream, dark=dark, flat=flat, color=color, color_corners=color_corners)
     whole = (span[0] or 0, len(stream) if span[1] is None else span[1])
     plan = plan_capture(
         stream,
@@ -138,10 +140,10 @@ def ingest(
         span=whole,
         size=size,
         box=box,
-        dark=mean,
-        bad=bad,
-        flat=flat,
-        color_matrix=color_matrix,
+        dark=camera.dark,
+        bad=camera.bad,
+        flat=camera.flat,
+        color_matrix=camera.color_matrix,
     )
     header = _header(plan, stream, encoding, compression)
     parts = out.with_name(out.name + ".parts")
@@ -183,18 +185,6 @@ def scan_features(
         progress=progress,
     )
     return np.concatenate(found)
-
-
-def _read_dark(path: Path, stream: FrameStream) -> tuple[np.ndarray, np.ndarray]:
-    """Mean frame of a stream with the lights off, and the bad pixels found in it."""
-    from olatkit.capture.calibrate import find_bad_pixels, mean_dark
-
-    off = open_stream(path)
-    frames = off.read(0, min(len(off), 256))
-    mean = mean_dark(frames)
-    if mean.shape != stream.shape:
-        raise CaptureError(f"{path}: dark frames have shape {mean.shape}, the take {stream.shape}; record both alike")
-    return mean, find_bad_pixels(mean, bayer=stream.bayer)
 
 
 def _features(source: str, transfer: str | None, start: int, stop: int) -> np.ndarray:

@@ -76,6 +76,8 @@ class Stage:
         Tick that holds slot 0 of the cycle.
     disturbances : Disturbances, optional
         Crosstalk, ambient light and the like.
+    lens_blur_px : float
+        Standard deviation of the blur of lens and optical low-pass filter; pictures and truth have it alike.
     level, tracking_level : float
         99.5th percentile of single-light frames (of ``mix`` frames in a multiplexed schedule) and of tracking frames
         inside the subject's silhouette, relative to full scale.
@@ -88,7 +90,7 @@ class Stage:
 
     def __init__(
         self, subject: Subject, rig: LightRig, schedule: LightingSchedule, *, sensor: Sensor | None = None,
-        phase: int = 0, disturbances: Disturbances | None = None, level: float = 0.6, tracking_level: float = 0.7,
+        phase: int = 0, disturbances: Disturbances | None = None, lens_blur_px: float = 0.6, level: float = 0.6, tracking_level: float = 0.7,
     ) -> None:
         if len(rig) != schedule.n_lights:
             raise ConfigError(
@@ -99,6 +101,7 @@ class Stage:
         self.sensor = sensor or Sensor()
         self.disturbances = disturbances or Disturbances()
         self.phase = int(phase) % schedule.cycle
+        self.lens_blur_px = lens_blur_px
         assert rig.gains is not None
         assert rig.enabled is not None
         self.lamp = rig.gains * rig.enabled[:, None]
@@ -110,7 +113,10 @@ class Stage:
         """Schedule with its tracking drive, radiance-to-full-scale factor and ambient irradiance."""
         view = self.subject.view(0.0)
         inside = self.subject.alpha(0.0) > 0.5
-        images = self.subject.olat(view, self.rig.directions)[:, inside] * self.lamp[:, None].astype(np.float32)
+        images = self.subject.olat(view, self.rig.directions)
+        for image in images:
+            self._blur(image)
+        images = images[:, inside] * self.lamp[:, None].astype(np.float32)
         coded = images
         if schedule.is_multiplexed:
             patterns = schedule.drive[schedule.coded_slots][:16].astype(np.float32)
@@ -146,6 +152,7 @@ class Stage:
         if self.ambient:
             picture += self.subject.relight(view, _ambient_directions(), _white(_AMBIENT_WEIGHTS * self.ambient))
         picture *= np.float32(self.exposure)
+        self._blur(picture)
         if self.schedule.slots[(tick - self.phase) % self.schedule.cycle].kind == "matte":
             picture += np.float32(_MATTE_LEVEL) * (1 - self.subject.alpha(self.time_s(tick)))[..., None]
         return picture
@@ -159,7 +166,16 @@ class Stage:
         view = self.subject.view(self.time_s(tick))
         images = self.subject.olat(view, self.rig.directions)
         images *= np.float32(self.exposure)
+        for image in images:
+            self._blur(image)
         return images
+
+    def _blur(self, picture: np.ndarray) -> None:
+        """Blur of the lens, in place: without it a mosaic sees detail that no camera passes on."""
+        import cv2
+
+        if self.lens_blur_px:
+            cv2.GaussianBlur(picture, (0, 0), self.lens_blur_px, dst=picture, borderType=cv2.BORDER_REPLICATE)
 
     def reference_ticks(self, ticks: int) -> np.ndarray:
         """Ticks of the imagesets that a recording of ``ticks`` allows: whole centred windows of one cycle."""
