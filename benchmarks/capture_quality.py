@@ -26,7 +26,7 @@ from olatkit.rig import LightRig
 from olatkit.schedule import default_114
 
 COLUMNS = ("A", "B", "C", "D")
-# Bars for a head at 128 px, and how far A must lie above no compensation with the nearest look.
+# Bars for a head at 128 px (a scene script may have its own), and how far A must lie above no compensation with the nearest look.
 BARS = {0: (49.7, 49.0, 56.0, 48.5), 30: (39.8, 41.2, 39.5, 34.6), 100: (38.6, 39.8, 38.2, 31.8)}
 MARGIN_OVER_NONE = {30: 10.0, 100: 15.0}
 CROSSTALK_BAR = 49.5  # A, still head, 3 % crosstalk corrected
@@ -42,6 +42,11 @@ def load_scene(path: Path):
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)
     return module
+
+
+def bars_of(scene):
+    """Bars of a scene by speed."""
+    return getattr(scene, "BARS", BARS)
 
 
 def settings(mode="blend", method="auto", crosstalk=0.0) -> IngestConfig:
@@ -88,10 +93,11 @@ def show(label, values, bars=None):
 
 def run_bars(scene, size, speeds, result):
     """The default beside no compensation, at every speed."""
+    bars = bars_of(scene)
     for speed in speeds:
         recording = scene.setup(size, float(speed), 0.0, 0.0)
         best, _ = score(scene, recording, settings())
-        show(f"{speed:g} px/s, default", best, BARS.get(speed) if size == 128 else None)
+        show(f"{speed:g} px/s, default", best, bars.get(speed) if size == 128 else None)
         result[f"{speed:g} default"] = best
         for mode in ("nearest", "causal", "blend"):
             plain, _ = score(scene, recording, settings(mode, "none"))

@@ -1,0 +1,176 @@
+"""Raw frames to linear RGB, step by step and in any order of asking."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_take import mosaic
+from synthetic import leak
+from tolerances import FLOAT32_EXACT
+
+from olatkit.capture.prepare import BLOCK, Calibration, FrameWindow
+from olatkit.io.sources import ArrayStream
+from olatkit.vision.demosaic import demosaic
+
+SIZE = 40
+
+
+def colours(count=6, seed=0):
+    """Random smooth pictures (N, SIZE, SIZE, 3), 0.1 to 0.7."""
+    rng = np.random.default_rng(seed)
+    frames = np.stack([cv2.GaussianBlur(rng.random((SIZE, SIZE, 3), np.float32), (0, 0), 2) for _ in range(count)])
+    return 0.1 + 0.6 * frames
+
+
+def window(frames, ticks=None, *, bayer=None, black=0.0, white=1.0, **given):
+    fields = {"box": (0, 0, SIZE, SIZE), "crop": (0, 0, *frames.shape[1:3]), **given}
+    stream = ArrayStream(frames, 1000, bayer=bayer, black_level=black, white_level=white)
+    ticks = np.arange(len(frames)) if ticks is None else np.asarray(ticks)
+    return FrameWindow(stream, Calibration(black, white, bayer, **fields), ticks)
+
+
+def test_levels_become_0_and_1():
+    raw = np.full((2, SIZE, SIZE), 64, np.uint16)
+    raw[1] = 4064
+    frames = window(raw, bayer="gbrg", black=64, white=4064)
+    np.testing.assert_allclose(frames.frame(0), 0, atol=FLOAT32_EXACT)
+    np.testing.assert_allclose(frames.frame(1), 1, atol=FLOAT32_EXACT)
+
+
+def test_values_below_black_are_kept():
+    frames = window(np.full((1, SIZE, SIZE), 44, np.uint16), bayer="gbrg", black=64, white=4064)
+    np.testing.assert_allclose(frames.frame(0), -0.005, atol=FLOAT32_EXACT)
+
+
+def test_mono_frames_are_grey():
+    raw = np.random.default_rng(0).random((1, SIZE, SIZE), np.float32)
+    np.testing.assert_array_equal(window(raw).frame(0), np.repeat(raw[0][..., None], 3, axis=2))
+
+
+@pytest.mark.parametrize("box", [(0, 0, SIZE, SIZE), (6, 10, 20, 16), (24, 0, 16, 40), (2, 24, 17, 15)])
+def test_a_box_is_cut_from_the_whole(box):
+    """Its border is interpolated from real neighbours, as in the whole frame, not mirrored."""
+    raw = mosaic(colours(1))
+    top, left, height, width = box
+    whole = demosaic(raw[0], "gbrg")
+    got = window(raw, bayer="gbrg", box=box).frame(0)
+    np.testing.assert_array_equal(got, whole[top : top + height, left : left + width])
+
+
+def test_crop_and_size_average_areas():
+    picture = colours(1)
+    frames = window(picture, crop=(4, 8, 32, 24), size=(16, 12), box=(2, 4, 10, 6))
+    expected = picture[0, 4:36, 8:32].reshape(16, 2, 12, 2, 3).mean(axis=(1, 3))[2:12, 4:10]
+    np.testing.assert_allclose(frames.frame(0), expected, atol=FLOAT32_EXACT)
+
+
+def test_dark_frame_replaces_the_black_level():
+    glow = np.linspace(0.05, 0.2, SIZE, dtype=np.float32)[:, None, None] * np.ones((1, SIZE, 3), np.float32)
+    picture = colours(1)
+    np.testing.assert_allclose(window(picture + glow, dark=glow).frame(0), picture[0], atol=FLOAT32_EXACT)
+
+
+def test_lens_shading_is_divided_out():
+    shading = (1 - 0.4 * np.linspace(-1, 1, SIZE, dtype=np.float32) ** 2)[:, None] * np.ones((1, SIZE), np.float32)
+    raw = np.full((1, SIZE, SIZE), 0.5, np.float32) * shading
+    np.testing.assert_allclose(window(raw, bayer="gbrg", flat=shading).frame(0), 0.5, atol=2 * FLOAT32_EXACT)
+
+
+def test_a_bad_pixel_leaves_no_trace():
+    raw = np.full((1, SIZE, SIZE), 0.25, np.float32)
+    raw[0, 11, 14] = 1.0
+    bad = np.zeros((SIZE, SIZE), bool)
+    bad[11, 14] = True
+    np.testing.assert_allclose(window(raw, bayer="rggb", bad=bad).frame(0), 0.25, atol=FLOAT32_EXACT)
+
+
+@pytest.mark.parametrize("bayer", [None, "gbrg"])
+def test_colour_matrix(bayer):
+    matrix = np.array([[1.6, -0.4, -0.2], [-0.3, 1.5, -0.2], [0.0, -0.5, 1.5]])
+    picture = colours(1)
+    raw = picture if bayer is None else mosaic(picture)
+    plain, turned = (window(raw, bayer=bayer, color_matrix=m).frame(0) for m in (None, matrix))
+    np.testing.assert_allclose(turned, plain @ matrix.T, atol=4 * FLOAT32_EXACT)
+
+
+def test_saturated_values_are_counted():
+    raw = np.full((2, SIZE, SIZE), 1000, np.uint16)
+    raw[1, 10:13, 10:15] = 4095
+    raw[1, 20, 20] = 64 + int(0.985 * 4031) + 1
+    raw[1, 21, 21] = 64 + int(0.985 * 4031) - 1
+    frames = window(raw, bayer="gbrg", black=64, white=4095)
+    frames.frame(1)
+    assert frames.saturated == {0: 0, 1: 16}
+
+
+# ---------------------------------------------------------------- crosstalk and order
+
+def long_run(count=100):
+    rng = np.random.default_rng(0)
+    return rng.random((count, 16, 16)).astype(np.float32)
+
+
+def small(frames, ticks=None, share=0.1):
+    return window(frames, ticks, box=(0, 0, 16, 16), crosstalk=share)
+
+
+def test_crosstalk_is_inverted():
+    light = long_run()
+    frames = small(leak(light, 0.1).astype(np.float32))
+    # Nothing is known of the light before the first frame; that error falls to a ninth with every frame.
+    for tick in (8, 30, 41, 99):
+        np.testing.assert_allclose(frames.frame(tick)[..., 0], light[tick], atol=5 * FLOAT32_EXACT)
+    assert not frames.uncorrected
+
+
+@settings(max_examples=15, deadline=None)
+@given(order=st.permutations([3, 39, 40, 41, 79, 80, 95]), forget=st.lists(st.integers(0, 130), max_size=3))
+def test_frames_do_not_depend_on_who_asks_when(order, forget):
+    """Bit for bit, whatever was asked before and forgotten since: else batches would change the take."""
+    light = leak(long_run(), 0.1).astype(np.float32)
+    keep = np.delete(np.arange(100), [50, 51, 78])
+    frames = small(light[keep], keep)
+    fresh = {tick: small(light[keep], keep).frame(tick) for tick in order}
+    for tick in order:
+        np.testing.assert_array_equal(frames.frame(tick), fresh[tick])
+        for old in forget:
+            frames.forget(old)
+
+
+def test_a_gap_restarts_the_recursion_and_is_flagged():
+    light = long_run()
+    keep = np.delete(np.arange(100), [50, 51])
+    frames = small(leak(light, 0.1).astype(np.float32)[keep], keep)
+    for tick in (49, 52, 60):
+        frames.frame(tick)
+    assert frames.uncorrected == {52}
+    np.testing.assert_allclose(frames.frame(52)[..., 0], leak(light, 0.1)[52], atol=FLOAT32_EXACT)
+    np.testing.assert_allclose(frames.frame(60)[..., 0], light[60], atol=1e-5)
+
+
+def test_a_dropped_frame_is_a_key_error():
+    keep = np.delete(np.arange(100), [50])
+    with pytest.raises(KeyError):
+        small(long_run()[keep], keep).frame(50)
+
+
+def test_frames_are_read_once_in_blocks():
+    class Counting(ArrayStream):
+        reads: list = []  # noqa: RUF012
+
+        def read(self, start, stop):
+            self.reads.append((start, stop))
+            return super().read(start, stop)
+
+    stream = Counting(long_run(), 1000)
+    frames = FrameWindow(stream, Calibration(0.0, 1.0, None, (0, 0, 16, 16), (0, 0, 16, 16)), np.arange(100))
+    for tick in range(100):
+        frames.frame(tick)
+    assert stream.reads == [(0, 40), (40, 80), (80, 100)]
+    assert BLOCK == 40
+    frames.forget(80)
+    frames.frame(99)
+    assert len(stream.reads) == 3
+    frames.frame(0)
+    assert len(stream.reads) == 4
