@@ -26,7 +26,7 @@ from olatkit.rig import LightRig
 from olatkit.schedule import default_114
 
 COLUMNS = ("A", "B", "C", "D")
-# Bars for a head at 128 px (a scene script may have its own), and how far A must lie above no compensation with the nearest look.
+# Bars for a head at 128 px (a scene script may have its own), and how far A must lie above no compensation.
 BARS = {0: (49.7, 49.0, 56.0, 48.5), 30: (39.8, 41.2, 39.5, 34.6), 100: (38.6, 39.8, 38.2, 31.8)}
 MARGIN_OVER_NONE = {30: 10.0, 100: 15.0}
 CROSSTALK_BAR = 49.5  # A, still head, 3 % crosstalk corrected

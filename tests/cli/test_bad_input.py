@@ -215,7 +215,9 @@ def test_dark_frames_of_another_size(folder, tmp_path, refused):
     (tmp_path / "other").mkdir()
     write_take(tmp_path / "other", small_stage(size=(64, 64)))
     line = arguments(folder, tmp_path / "o.olat.h5", "--dark", str(tmp_path / "other/take.cine"))
-    assert "dark frames have shape (64, 64), the take (48, 48)" in refused(*line)
+    message = refused(*line)
+    assert "(64, 64)" in message
+    assert "(48, 48)" in message
 
 
 def test_a_shell_sees_one_line_and_exit_code_1(tmp_path):
