@@ -114,9 +114,11 @@ def test_documented_messages_exist() -> None:
 
 
 def test_every_capture_error_is_documented() -> None:
+    paths = [*PACKAGE.glob("capture/*.py"), *PACKAGE.glob("jobs/*.py")]
     raised = [
         (path.name, _text(node.args[0]))
-        for path in [*PACKAGE.glob("capture/*.py"), PACKAGE / "jobs" / "ingest.py", PACKAGE / "jobs" / "calibration.py"] for node in _nodes(path)
+        for path in paths
+        for node in _nodes(path)
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "CaptureError"
     ]
     assert len(raised) > 10
