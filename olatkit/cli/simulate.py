@@ -18,6 +18,12 @@ _AMOUNT, _COUNT = click.FloatRange(min=0), click.IntRange(min=0)
 @click.option("--seed", default=1, show_default=True, type=_COUNT, help="Noise, lost frames, random phase.")
 @click.option("--speed-px", default=60.0, show_default=True, type=_AMOUNT, help="Peak image speed of the head [px/s].")
 @click.option("--expression", default=1.0, show_default=True, type=_AMOUNT, help="Strength of expression; 0 for none.")
+@click.option("--mesh", type=_FILE, help="Film this mesh (OBJ, PLY, GLB) instead; needs pip install 'olatkit[sim]'.")
+@click.option("--texture", type=_FILE, help="Colour picture of the mesh.")
+@click.option("--mesh-turn", default="0,0,0", show_default=True, metavar="YAW,PITCH,ROLL",
+              help="Degrees that turn the mesh to look at the camera; 0,-90,0 if its up is +Z.")
+@click.option("--mesh-zoom", default=1.0, show_default=True, type=_AMOUNT,
+              help="Above 1 the lower part of the mesh leaves the picture.")
 @click.option("--rig", "rig_path", type=_FILE, help="Lights.  [default: 114 on a sphere]")
 @click.option("--schedule", "schedule_path", type=_FILE, help="Lighting cycle.  [default: 120 frames]")
 @click.option("--phase", default="random", show_default=True, metavar="N", help="Frame that holds slot 0, or random.")
@@ -34,14 +40,15 @@ _AMOUNT, _COUNT = click.FloatRange(min=0), click.IntRange(min=0)
 @overwrite_option
 def command(
     out: Path, size: tuple[int, int], seconds: float, subject_seed: int, seed: int, speed_px: float, expression: float,
-    rig_path: Path | None, schedule_path: Path | None, phase: str, crosstalk: float, ambient: float, flicker: float,
-    drop: float, bad_pixels: float, bits: int, read_noise: float, truth: str, device: str, workers: int | None,
-    overwrite: bool,
+    mesh: Path | None, texture: Path | None, mesh_turn: str, mesh_zoom: float, rig_path: Path | None,
+    schedule_path: Path | None, phase: str, crosstalk: float, ambient: float, flicker: float, drop: float,
+    bad_pixels: float, bits: int, read_noise: float, truth: str, device: str, workers: int | None, overwrite: bool,
 ) -> None:
     """Record a take on a simulated light stage, with ground truth.
 
     Writes OUT/take.cine, OUT/rig.json, OUT/schedule.json and OUT/truth.h5. The schedule file says phase 0; the
-    true phase stands in truth.h5.
+    true phase stands in truth.h5. A mesh moves rigidly, on the CPU: --expression and --device are for the built-in
+    head.
     """
     import numpy as np
 
@@ -54,6 +61,9 @@ def command(
     from olatkit.simulate.stage import Disturbances, Stage
     from olatkit.simulate.subject import Subject
 
+    if texture and not mesh:
+        raise click.UsageError("--texture needs --mesh")
+    turn = _angles(mesh_turn)
     instants = _count(truth, "--truth", "all")
     start = _count(phase, "--phase", "random")
     for name in OUTPUTS:
@@ -69,7 +79,14 @@ def command(
     )
     troubles = Disturbances(crosstalk=crosstalk, ambient=ambient, drop=drop, flicker=flicker, seed=seed)
     with progress_bar("simulate") as progress:
-        subject = Subject(subject_seed, size, speed_px=speed_px, expression=expression, device=device)
+        if mesh:
+            from olatkit.simulate.mesh import MeshSubject
+
+            subject: Subject = MeshSubject(
+                mesh, size, texture=texture, speed_px=speed_px, seed=subject_seed, turn=turn, zoom=mesh_zoom
+            )
+        else:
+            subject = Subject(subject_seed, size, speed_px=speed_px, expression=expression, device=device)
         stage = Stage(subject, rig, schedule, sensor=sensor, phase=start, disturbances=troubles)
         paths = simulate(
             stage, out, ticks=ticks, truth=instants, workers=workers, overwrite=overwrite, progress=progress
@@ -85,3 +102,12 @@ def _count(text: str, option: str, word: str) -> int | None:
     if not text.isdigit():
         raise click.BadParameter(f"{text!r}, expected a number or '{word}'", param_hint=option)
     return int(text)
+
+
+def _angles(text: str) -> tuple[float, float, float]:
+    """Three angles in degrees from 'yaw,pitch,roll'."""
+    try:
+        yaw, pitch, roll = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r}, expected three numbers such as 0,-90,0", param_hint="--mesh-turn") from error
+    return yaw, pitch, roll

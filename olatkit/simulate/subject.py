@@ -65,8 +65,7 @@ class Subject:
             return 0.0
         step = 0.004
         times = np.arange(0, 10, 0.05)
-        shown = (self.model.weights.head > 0.99) & (self.model.points[:, 2] > 0.0)
-        rest = self.model.points[shown][::7]
+        rest = self._front_points()
         amplitude = 1.0
         for _ in range(3):
             motion = Motion(self.seed, amplitude=amplitude, expression=0.0)
@@ -76,6 +75,11 @@ class Subject:
                 peak = max(peak, float(np.percentile(np.linalg.norm(b - a, axis=1), 95)) / step / self.pitch_m)
             amplitude *= speed_px / peak
         return amplitude
+
+    def _front_points(self) -> np.ndarray:
+        """Some rest points (V, 3) of the head's side that the camera sees."""
+        shown = (self.model.weights.head > 0.99) & (self.model.points[:, 2] > 0.0)
+        return self.model.points[shown][::7]
 
     def pose(self, time_s: float) -> Pose:
         """Pose and expression at a time."""

@@ -1,0 +1,245 @@
+"""A user's own mesh on the simulated stage: a rigid head with a colour texture and ray-traced shadows."""
+
+import os
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from olatkit.color import decode_srgb
+from olatkit.errors import ConfigError, FormatError
+from olatkit.io.images import read_image
+from olatkit.io.meshes import Mesh, read_mesh
+from olatkit.simulate import raster
+from olatkit.simulate.identity import make_identity
+from olatkit.simulate.model import Model
+from olatkit.simulate.pose import PIVOT, Motion, rigid_weights, rotation_matrix
+from olatkit.simulate.raytrace import ShadowTracer, import_mitsuba
+from olatkit.simulate.renderer import CpuRenderer, View
+from olatkit.simulate.shape import head_features
+from olatkit.simulate.subject import CENTRE_M, FIELD_M, Subject
+
+# The mesh fills this share of the picture's height or width, so that it may move.
+_FILL = 0.86
+_BARE = 0.5
+# Shadow rays start this far above the surface [m], well over the rounding of float32.
+_CLEARANCE_M = 3e-5
+# Shadows are ray traced: no shadow map is made, and this one shadows nothing.
+_NO_MAP, _NO_FRAME, _NO_OFFSET = np.zeros((1, 1), np.float32), np.zeros((3, 4), np.float32), np.zeros(2, np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class MeshView(View):
+    """A view whose samples know where their shadow rays start.
+
+    Attributes
+    ----------
+    origins : ndarray, shape (N, 3), float32
+        Start of the shadow rays of every covered sample, in the rest pose.
+    rotation : ndarray, shape (3, 3)
+        Rest pose to world.
+    """
+
+    origins: np.ndarray
+    rotation: np.ndarray
+
+
+class MeshSubject(Subject):
+    """A mesh from a file in place of the embedded head; it moves rigidly and has no expression.
+
+    It is centred and scaled until it fills the picture, whatever its unit. Shading is Lambert plus
+    GGX as for the embedded head, with vertex normals smoothed over all faces; what shadows what is ray traced.
+
+    Parameters
+    ----------
+    path : path
+        OBJ, PLY or uncompressed GLB that looks along +Z with +Y up; see ``turn``.
+    size : tuple of int
+        Picture (height, width) in pixels.
+    texture : path, optional
+        Colour picture, sRGB if it has 8 or 16 bits and linear if it is EXR or HDR. The one inside a GLB is used by
+        default; without any the mesh is grey with a reflectance of 0.5.
+    speed_px : float
+        Peak image speed of the surface [px/s], as for :class:`Subject`.
+    seed : int
+        Path of the motion.
+    turn : tuple of 3 floats
+        Yaw, pitch and roll [degrees] that turn the mesh to look at the camera; (0, -90, 0) for a mesh with +Z up that
+        looks along -Y.
+    zoom : float
+        Scale on top, from the middle of the upper edge: above 1 shoulders leave the picture and the head fills it.
+    supersample : int
+        Samples per pixel and axis.
+    gloss, roughness : float
+        Strength of the specular reflection relative to skin-like 4 % at normal incidence, and microfacet roughness.
+    variant : str, optional
+        Variant of Mitsuba; see :class:`olatkit.simulate.raytrace.ShadowTracer`.
+
+    Raises
+    ------
+    ConfigError
+        Mitsuba is not installed, a negative speed, or a roughness or gloss out of range.
+    FormatError
+        The mesh or the texture cannot be used; see :func:`olatkit.io.meshes.read_mesh`.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], size: tuple[int, int] = (256, 256), *,
+        texture: str | os.PathLike[str] | None = None, speed_px: float = 60.0, seed: int = 1,
+        turn: tuple[float, float, float] = (0.0, 0.0, 0.0), zoom: float = 1.0, supersample: int = 2,
+        gloss: float = 0.8, roughness: float = 0.45, variant: str | None = None,
+    ) -> None:
+        # A person has an identity and an atlas made from it; this subject has a file, and shares all that follows.
+        if not (speed_px >= 0 and zoom > 0 and gloss >= 0 and 0.05 <= roughness <= 1):
+            raise ConfigError(
+                f"speed_px is {speed_px}, zoom {zoom}, gloss {gloss} and roughness {roughness}, "
+                "expected speed_px and gloss >= 0, zoom > 0, roughness 0.05 to 1"
+            )
+        import_mitsuba()
+        mesh = read_mesh(path)
+        points = _place(mesh.points, turn, zoom, size)
+        self.seed, self.size, self.supersample = seed, size, supersample
+        self.pitch_m = FIELD_M / size[0]
+        colour, uv = _colour(mesh, path, texture)
+        colour, uv = _match_texels(colour, uv, points[mesh.faces], mesh.faces, self.pitch_m / supersample)
+        self.model = _make_model(mesh, points, colour, uv, gloss, roughness)
+        self._renderer = CpuRenderer(self.model, 1)
+        self._tracer = ShadowTracer(points, mesh.faces, variant=variant)
+        self._normals = raster.vertex_normals(points.astype(np.float32), self.model.faces, self.model.weld)
+        self.motion = Motion(seed, expression=0.0)
+        self.motion = Motion(seed, amplitude=self._amplitude(speed_px), expression=0.0)
+
+    def view(self, time_s: float, *, supersample: int | None = None) -> MeshView:
+        """Trace the surface under every sample of the picture at a time."""
+        view = super().view(time_s, supersample=supersample)
+        rotation = self.pose(time_s).rotation
+        y, x = np.divmod(view.index, view.face.shape[1])
+        weights, corners = self._corners(view, y, x)
+        points, normals = self.model.points[corners], self._normals[corners].astype(float)
+        flat = np.cross(points[:, 1] - points[:, 0], points[:, 2] - points[:, 0])
+        # The inside of an open mesh is a surface too: turn its normals to the viewer.
+        inside = flat @ rotation[2] < 0
+        view.table[inside, raster.NORMAL] *= -1
+        side = np.where(inside, -1.0, 1.0)[:, None]
+        flat *= side / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-30)
+        origins = _lift(points, normals * side[:, None], weights) + _CLEARANCE_M * flat
+        return MeshView(**vars(view), origins=origins.astype(np.float32), rotation=rotation)
+
+    def relight(self, view: View, directions: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Radiance (H, W, 3) float32 under several lights at once; see :meth:`Subject.relight`."""
+        out = np.zeros((*self.size, 3), np.float32)
+        for direction, weight in zip(np.asarray(directions), np.asarray(weights), strict=True):
+            if np.any(weight):
+                self._add_light(view, direction, weight, out)
+        return out
+
+    def olat(self, view: View, directions: np.ndarray) -> np.ndarray:
+        """Radiance under each light alone at unit irradiance, shape (L, H, W, 3) float32."""
+        out = np.zeros((len(directions), *self.size, 3), np.float32)
+        for image, direction in zip(out, np.asarray(directions), strict=True):
+            self._add_light(view, direction, np.ones(3), image)
+        return out
+
+    def _front_points(self) -> np.ndarray:
+        """Some rest points (V, 3) that the camera sees."""
+        points, (height, width) = self.model.points, self.size
+        half = FIELD_M / 2 * np.array([width / height, 1.0])
+        shown = (np.abs(points[:, :2] - CENTRE_M) <= half).all(1) & (self._normals[:, 2] > 0)
+        front = points[shown] if shown.any() else points
+        return front[:: max(1, len(front) // 2000)]
+
+    def _add_light(self, view: View, direction: np.ndarray, weight: np.ndarray, out: np.ndarray) -> None:
+        """Add one distant light to ``out``: shade the samples that see it."""
+        assert isinstance(view, MeshView)
+        lit = np.flatnonzero(view.table[:, raster.NORMAL] @ direction.astype(np.float32) > 0)
+        lit = lit[self._tracer.sees(view.origins[lit], direction @ view.rotation)]
+        raster.shade(
+            view.index[lit], view.table[lit], direction.astype(np.float32), _NO_MAP, _NO_FRAME, _NO_OFFSET,
+            view.face.shape[1], view.supersample, weight.astype(np.float32), out,
+        )
+
+
+def _place(
+    points: np.ndarray, turn: tuple[float, float, float], zoom: float, size: tuple[int, int]
+) -> np.ndarray:
+    """Turn the points, centre them in the picture and scale them to fill it [m], then by ``zoom`` from the top."""
+    turned = points @ rotation_matrix(*turn).T
+    low, high = turned.min(0), turned.max(0)
+    extent = np.maximum(high - low, 1e-9 * (high - low).max())
+    field = np.array([FIELD_M * size[1] / size[0], FIELD_M])
+    scale = _FILL * (field / extent[:2]).min()
+    centred = (turned - (low + high) / 2) * scale
+    top = np.array([0.0, extent[1] * scale / 2, 0.0])
+    return top + (centred - top) * zoom + np.array([*CENTRE_M, PIVOT[2]])
+
+
+def _colour(
+    mesh: Mesh, path: str | os.PathLike[str], texture: str | os.PathLike[str] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Linear reflectance (Ht, Wt, 3) and texel coordinates (V, 2), integers at texel centres."""
+    picture = read_image(texture) if texture is not None else mesh.texture
+    if picture is None:
+        return np.full((1, 1, 3), _BARE, np.float32), np.zeros((len(mesh.points), 2))
+    if mesh.uv is None:
+        raise FormatError(
+            f"{path}: no texture coordinates, so '{texture or 'its picture'}' cannot be laid on it; unwrap the mesh and "
+            "export it with UVs, or leave the texture out"
+        )
+    low, high = mesh.uv.min(), mesh.uv.max()
+    if low < -0.01 or high > 1.01:
+        raise FormatError(
+            f"{path}: texture coordinates run from {low:.3g} to {high:.3g}, expected 0 to 1 (one picture, no tiles); "
+            "bake them into one picture"
+        )
+    if picture.ndim == 2:
+        picture = np.repeat(picture[..., None], 3, 2)
+    colour = picture[..., :3].astype(np.float32)
+    if picture.dtype.kind == "u":
+        colour = decode_srgb(colour / np.float32(np.iinfo(picture.dtype).max)).astype(np.float32)
+    if not (np.isfinite(colour).all() and colour.min() >= 0):
+        raise FormatError(f"{texture}: negative or undefined colours, expected a reflectance of 0 to 1")
+    return colour, mesh.uv * [colour.shape[1], colour.shape[0]] - 0.5
+
+
+def _match_texels(
+    colour: np.ndarray, uv: np.ndarray, corners: np.ndarray, faces: np.ndarray, sample_m: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Average a texture down to about one texel per sample, so that it does not flicker when it moves."""
+    b, c = uv[faces[:, 1]] - uv[faces[:, 0]], uv[faces[:, 2]] - uv[faces[:, 0]]
+    texels = np.abs(b[:, 0] * c[:, 1] - b[:, 1] * c[:, 0]).sum()
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum()
+    shrink = np.sqrt(texels * sample_m**2 / area)
+    if shrink > 1:
+        height, width = (max(1, round(side / shrink)) for side in colour.shape[:2])
+        uv = (uv + 0.5) * [width / colour.shape[1], height / colour.shape[0]] - 0.5
+        colour = cv2.resize(colour, (width, height), interpolation=cv2.INTER_AREA)
+    return colour, np.clip(uv, 0, [colour.shape[1] - 1, colour.shape[0] - 1])
+
+
+def _make_model(
+    mesh: Mesh, points: np.ndarray, colour: np.ndarray, uv: np.ndarray, gloss: float, roughness: float
+) -> Model:
+    """The mesh as the renderer wants it: all of it skin, nothing cut away, everything rigid."""
+    surface = np.zeros((*colour.shape[:2], raster.CHANNELS), np.float32)
+    surface[..., raster.ALBEDO] = colour
+    surface[..., raster.SPECULAR], surface[..., raster.ROUGHNESS] = gloss, roughness
+    # Vertices of one place, which seams of the texture divide, share a normal: the first one's.
+    _, first, place = np.unique(mesh.points, axis=0, return_index=True, return_inverse=True)
+    weld = first[place.ravel()].astype(np.int32)
+    # Landmarks belong to a model; without weights for expression nothing follows them.
+    features = head_features(make_identity(0))
+    return Model(
+        points, mesh.faces, np.zeros(len(mesh.faces), bool), uv.astype(np.float32), weld, rigid_weights(points),
+        features, surface, np.ones(colour.shape[:2], np.uint8), np.zeros(colour.shape[:2], np.float32),
+    )
+
+
+def _lift(points: np.ndarray, normals: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Points (N, 3) at ``weights`` (N, 3) of triangles (N, 3, 3), lifted from the facet to the smooth surface.
+
+    Rays that start on the facets of a curved surface hit its own neighbours where the light grazes (J. Hanika,
+    Hacking the Shadow Terminator, Ray Tracing Gems II, 2021, doi:10.1007/978-1-4842-7185-8_4).
+    """
+    centre = np.einsum("nk,nkd->nd", weights, points)
+    below = np.minimum(np.einsum("nkd,nkd->nk", centre[:, None] - points, normals), 0)
+    return centre - np.einsum("nk,nk,nkd->nd", weights, below, normals)
