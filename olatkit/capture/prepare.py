@@ -15,7 +15,7 @@ from olatkit.io.streams import FrameStream
 from olatkit.vision.demosaic import DemosaicModel, demosaic_filters, demosaic_into
 
 WARM_UP = 24  # frames after which the crosstalk recursion has forgotten where it started
-BLOCK = 40  # frames prepared at once; block borders are absolute ticks, so results never depend on who prepares
+BLOCK = 20  # frames prepared at once; block borders are absolute ticks, so results never depend on who prepares
 MARGIN = 4  # mosaic pixels read around the box so that its border is interpolated, not mirrored
 
 
@@ -68,7 +68,7 @@ class Calibration:
 
 
 class FrameWindow:
-    """Prepared frames by tick, read and prepared on demand in blocks; old blocks are dropped by :meth:`forget`.
+    """Prepared frames by tick, read and prepared on demand in blocks; old ones are dropped by :meth:`forget`.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ class FrameWindow:
         self._calibration = calibration
         self._ticks = ticks
         self._index = {int(tick): i for i, tick in enumerate(ticks)}
-        self._blocks: dict[int, dict[int, np.ndarray]] = {}
+        self._frames: dict[int, np.ndarray] = {}
         self.uncorrected: set[int] = set()
         self.saturated: dict[int, int] = {}
         self._prepare_one = _preparer(calibration)
@@ -109,10 +109,9 @@ class FrameWindow:
         KeyError
             If no frame was stored at ``tick``.
         """
-        block = tick // BLOCK
-        if block not in self._blocks:
-            self._blocks[block] = self._prepare_block(block)
-        return self._blocks[block][tick]
+        if tick not in self._frames:
+            self._frames.update(self._prepare_block(tick // BLOCK))
+        return self._frames[tick]
 
     def glimpse(self, tick: int) -> np.ndarray:
         """One frame as :meth:`frame` gives it, but crosstalk stays in it; for looking at a few frames of a take."""
@@ -121,9 +120,9 @@ class FrameWindow:
         return self._prepare_one(linear)
 
     def forget(self, tick: int) -> None:
-        """Drop all blocks that end before ``tick``."""
-        for block in [b for b in self._blocks if (b + 1) * BLOCK <= tick]:
-            del self._blocks[block]
+        """Drop all frames before ``tick``."""
+        for old in [t for t in self._frames if t < tick]:
+            del self._frames[old]
 
     def _prepare_block(self, block: int) -> dict[int, np.ndarray]:
         first = block * BLOCK

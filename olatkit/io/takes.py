@@ -59,12 +59,16 @@ class TakeHeader:
     compression: str = "bitshuffle"
     notes: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def stored_type(self) -> np.dtype:
+        """Type of the stored radiance."""
+        return np.dtype(np.uint16 if self.encoding == "sqrt12" else self.encoding)
+
 
 @dataclass(frozen=True, eq=False)
 class ImagesetRows:
-    """The arrays of one imageset as stored, without the leading imageset axis."""
+    """What is stored of one imageset beside its lights, without the leading imageset axis."""
 
-    codes: np.ndarray
     full: np.ndarray
     quality: np.ndarray
     observations: np.ndarray
@@ -217,19 +221,57 @@ class Take(Sequence[Imageset]):
         )
 
 
-def write_part(path: Path, rows: ImagesetRows, header: TakeHeader, digest: str) -> None:
-    """Write one imageset to its own file, to be merged by :func:`merge_parts`; renamed when whole."""
-    temporary = path.with_name(path.name + ".part")
-    with _new_file(temporary) as file:
-        file.attrs["digest"] = digest
-        _chunked(file, "codes", rows.codes, header.compression)
-        _chunked(file, "full", rows.full[None], header.compression)
+class PartWriter:
+    """One imageset in its own file, lights written as they come; renamed when whole, to be merged later.
+
+    Use as a context manager: :meth:`write_light` for every light, then :meth:`finish`. Without ``finish``, or after
+    an error, nothing is left behind.
+    """
+
+    def __init__(self, path: Path, header: TakeHeader, digest: str) -> None:
+        self._path = path
+        self._temporary = path.with_name(path.name + ".part")
+        self._header = header
+        self._digest = digest
+        self._whole = False
+
+    def __enter__(self) -> "PartWriter":
+        self._file = _new_file(self._temporary)
+        self._open = self._file.__enter__()
+        self._open.attrs["digest"] = self._digest
+        shape = (len(self._header.rig), *self._header.box[2:], 3)
+        self._codes = _empty(self._open, "codes", shape, self._header.stored_type, 1, self._header.compression)
+        return self
+
+    def write_light(self, light: int, image: np.ndarray) -> None:
+        """Store the image (h, w, 3) of one light, in the header's encoding."""
+        self._codes[light] = image
+
+    def finish(self, rows: ImagesetRows) -> None:
+        """Store everything but the lights; the file is whole when the context ends."""
+        _chunked(self._open, "full", rows.full[None], self._header.compression)
         for name in ROWS:
-            file.create_dataset(name, data=getattr(rows, name), track_times=False)
-        stats = file.create_group("stats", track_order=False)
+            self._open.create_dataset(name, data=getattr(rows, name), track_times=False)
+        stats = self._open.create_group("stats", track_order=False)
         for name in sorted(rows.stats):
             stats.create_dataset(name, data=float(rows.stats[name]), track_times=False)
-    temporary.replace(path)
+        self._whole = True
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        try:
+            self._file.__exit__(kind, error, trace)
+            if self._whole and kind is None:
+                self._temporary.replace(self._path)
+        finally:
+            self._temporary.unlink(missing_ok=True)
+
+
+def write_part(path: Path, codes: np.ndarray, rows: ImagesetRows, header: TakeHeader, digest: str) -> None:
+    """Write one imageset whose lights (L, h, w, 3) are all at hand, as :class:`PartWriter` does."""
+    with PartWriter(path, header, digest) as part:
+        for light, image in enumerate(codes):
+            part.write_light(light, image)
+        part.finish(rows)
 
 
 def part_is_whole(path: Path, digest: str) -> bool:
@@ -258,10 +300,9 @@ def merge_parts(parts: Sequence[Path], path: Path, header: TakeHeader, *, overwr
     h5py = _h5py()
     temporary = path.with_name(path.name + ".part")
     n, (height, width), lights = len(parts), header.box[2:], len(header.rig)
-    kind = np.uint16 if header.encoding == "sqrt12" else np.dtype(header.encoding)
     with _new_file(temporary) as file:
         _write_attributes(file, header)
-        codes = _empty(file, "codes", (n, lights, height, width, 3), kind, 2, header.compression)
+        codes = _empty(file, "codes", (n, lights, height, width, 3), header.stored_type, 2, header.compression)
         full = _empty(file, "full", (n, height, width, 3), np.float32, 1, header.compression)
         rows: dict[str, list] = {name: [] for name in ROWS}
         stats: dict[str, list[float]] = {}

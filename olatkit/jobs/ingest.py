@@ -26,7 +26,7 @@ from olatkit.io.documents import read_rig, read_schedule, rig_from_document, rig
 from olatkit.io.outputs import refuse_existing
 from olatkit.io.sources import open_stream
 from olatkit.io.streams import FrameStream
-from olatkit.io.takes import ImagesetRows, TakeHeader, merge_parts, part_is_whole, write_part
+from olatkit.io.takes import ImagesetRows, PartWriter, TakeHeader, merge_parts, part_is_whole
 from olatkit.jobs.calibration import read_calibration
 from olatkit.jobs.report import report_path, write_report
 from olatkit.jobs.schedulers import Progress, default_workers, run_tasks
@@ -354,43 +354,40 @@ def _make_imagesets(parts: str, indices: list[int]) -> None:
     frames = plan.frames(stream)
     demultiplexer = plan.demultiplexer
     flows = demultiplexer.flow_table(frames)
-    kind = np.uint16 if header.encoding == "sqrt12" else np.dtype(header.encoding)
     _, _, height, width = plan.calibration.box
     # Pixels outside the region keep the code of no light.
     blank = radiance_codes.BLACK if header.encoding == "sqrt12" else 0
-    stored = np.full((len(plan.rig), height, width, 3), blank, kind)
+    picture = np.full((height, width, 3), blank, header.stored_type)
     index = plan.region.index
     for i in indices:
         reference = int(plan.references[i])
-        frames.forget(reference - plan.schedule.cycle - plan.schedule.stride)
+        frames.forget(reference - plan.schedule.cycle)
         beyond = np.zeros(len(plan.rig), np.int64)
+        with PartWriter(Path(parts) / f"{i:06d}.h5", header, digest) as part:
 
-        def store(light: int, packed: np.ndarray, beyond: np.ndarray = beyond) -> None:
-            if kind == np.uint16:
-                values, beyond[light] = radiance_codes.encode(packed)
-            else:
-                values = packed.astype(kind)
-                beyond[light] = int((~np.isfinite(values)).sum())
-            if kind == np.float16:
-                stored[light].reshape(-1, 3)[index] = values.reshape(-1, 3)
-            else:
-                scatter(values.reshape(-1, 3), index, stored[light].reshape(-1, 3))
+            def store(light: int, packed: np.ndarray, part: PartWriter = part, beyond: np.ndarray = beyond) -> None:
+                if header.encoding == "sqrt12":
+                    values, beyond[light] = radiance_codes.encode(packed)
+                    scatter(values.reshape(-1, 3), index, picture.reshape(-1, 3))
+                else:
+                    picture.reshape(-1, 3)[index] = packed.reshape(-1, 3)
+                    beyond[light] = int((~np.isfinite(picture)).sum())
+                part.write_light(light, picture)
 
-        full, record = assemble_imageset(demultiplexer, frames, reference, store, flows=flows)
-        record.quality[beyond > 0] |= CLIPPED_CODES
-        record.stats["beyond_codes"] = float(beyond.sum())
-        rows = ImagesetRows(
-            stored,
-            full,
-            record.quality,
-            record.observations,
-            record.weights_after,
-            plan.reference_frame(reference),
-            reference,
-            _time_s(stream, plan, reference),
-            record.stats,
-        )
-        write_part(Path(parts) / f"{i:06d}.h5", rows, header, digest)
+            full, record = assemble_imageset(demultiplexer, frames, reference, store, flows=flows)
+            record.quality[beyond > 0] |= CLIPPED_CODES
+            record.stats["beyond_codes"] = float(beyond.sum())
+            rows = ImagesetRows(
+                full,
+                record.quality,
+                record.observations,
+                record.weights_after,
+                plan.reference_frame(reference),
+                reference,
+                _time_s(stream, plan, reference),
+                record.stats,
+            )
+            part.finish(rows)
 
 
 def _time_s(stream: FrameStream, plan: CapturePlan, tick: int) -> float:

@@ -90,7 +90,8 @@ class Stage:
 
     def __init__(
         self, subject: Subject, rig: LightRig, schedule: LightingSchedule, *, sensor: Sensor | None = None,
-        phase: int = 0, disturbances: Disturbances | None = None, lens_blur_px: float = 0.6, level: float = 0.6, tracking_level: float = 0.7,
+        phase: int = 0, disturbances: Disturbances | None = None, lens_blur_px: float = 0.6, level: float = 0.6,
+        tracking_level: float = 0.7,
     ) -> None:
         if len(rig) != schedule.n_lights:
             raise ConfigError(

@@ -342,8 +342,8 @@ def _write_import(folder, count):
     parts = [folder / f"{i}.h5" for i in range(count)]
     for i, part in enumerate(parts):
         rows = ImagesetRows(
-            olat, olat.sum(0), np.zeros(18, np.uint8), np.zeros((18, 2), np.int32), np.ones(18, np.float32), i, i, i / 25, {}
+            olat.sum(0), np.zeros(18, np.uint8), np.zeros((18, 2), np.int32), np.ones(18, np.float32), i, i, i / 25, {}
         )
-        write_part(part, rows, header, "digest")
+        write_part(part, olat, rows, header, "digest")
     merge_parts(parts, folder / "take.olat.h5", replace(header))
     return folder / "take.olat.h5"

@@ -30,8 +30,8 @@ def make_rows(i, header=HEADER):
     rng = np.random.default_rng(i)
     radiance = rng.gamma(1, 0.3, (len(header.rig), *header.box[2:], 3)).astype(np.float32)
     codes = encode(radiance)[0] if header.encoding == "sqrt12" else radiance.astype(header.encoding)
-    return ImagesetRows(
-        codes, rng.random((*header.box[2:], 3), np.float32), np.full(len(header.rig), ONE_SIDED * (i % 2), np.uint8),
+    return codes, ImagesetRows(
+        rng.random((*header.box[2:], 3), np.float32), np.full(len(header.rig), ONE_SIDED * (i % 2), np.uint8),
         rng.integers(-60, 60, (len(header.rig), 2)).astype(np.int32), rng.random(len(header.rig), np.float32),
         60 + 40 * i, 60 + 40 * i, 0.06 + 0.04 * i, {"motion_px": float(i), "closure": -0.01},
     )
@@ -41,7 +41,7 @@ def write_take(folder, count=3, header=HEADER, name="take.olat.h5"):
     parts = []
     for i in range(count):
         parts.append(folder / f"{i}.h5")
-        write_part(parts[-1], make_rows(i, header), header, "digest")
+        write_part(parts[-1], *make_rows(i, header), header, "digest")
     merge_parts(parts, folder / name, header)
     return folder / name
 
@@ -65,8 +65,8 @@ def test_everything_comes_back(tmp_path, encoding, compression):
     assert take.notes == HEADER.notes
     assert take.stats["motion_px"].tolist() == [0, 1, 2]
     for i in range(3):
-        rows = make_rows(i, header)
-        expected = decode(rows.codes) if encoding == "sqrt12" else rows.codes.astype(np.float32)
+        codes, rows = make_rows(i, header)
+        expected = decode(codes) if encoding == "sqrt12" else codes.astype(np.float32)
         np.testing.assert_array_equal(take.read_box(i), expected)
         np.testing.assert_array_equal(take.read_full(i), rows.full)
         np.testing.assert_array_equal(take.observations[i], rows.observations)
@@ -144,7 +144,7 @@ def test_merge_names_a_damaged_part(tmp_path):
 def test_parts_know_their_run(tmp_path):
     part = tmp_path / "0.h5"
     assert not part_is_whole(part, "digest")
-    write_part(part, make_rows(0), HEADER, "digest")
+    write_part(part, *make_rows(0), HEADER, "digest")
     assert part_is_whole(part, "digest")
     assert not part_is_whole(part, "other settings")
     part.write_bytes(b"torn")
