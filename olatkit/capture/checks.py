@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from olatkit.capture.sync import MIN_SCORE
 from olatkit.imageset import CROSSTALK, INTERPOLATED, LOW_FLOW_CONFIDENCE, ONE_SIDED, SATURATED
 from olatkit.io.takes import Take
 
@@ -108,12 +109,12 @@ def _check_phase(take: Take) -> Check | None:
     score = take.notes.get("phase_score")
     if score is None:
         return None
-    limit = "score ≥ 0.80 and ≥ 0.35 above the next offset; impossible below 0.70"
+    limit = f"score ≥ 0.50 and ≥ 0.35 above the next offset; impossible below {MIN_SCORE:.2f}"
     if not math.isfinite(score):
         found = f"{take.notes['phase']} frames, given by hand"
         return Check("look", "Phase", found, limit, "nothing in the frames confirms it")
     runner_up = take.notes["phase_runner_up"]
-    level = "good" if score >= 0.8 and score - runner_up >= 0.35 else "look" if score > 0.7 else "bad"
+    level = "good" if score >= 0.5 and score - runner_up >= 0.35 else "look" if score > MIN_SCORE else "bad"
     return Check(
         level, "Phase", f"{take.notes['phase']} frames, score {score:.2f}, next {runner_up:.2f}", limit,
         "which frame shows which light; wrong by one frame, every picture is lit by another light",
@@ -124,7 +125,7 @@ def _check_lock(take: Take) -> Check | None:
     scores = take.notes.get("window_scores")
     if not scores:
         return None
-    low = int((np.array(scores) < 0.7).sum())
+    low = int((np.array(scores) < MIN_SCORE).sum())
     gaps = take.notes.get("unrecorded_gaps", [])
     level = "bad" if low > 0.1 * len(scores) else "look" if low or gaps else "good"
     found = f"{len(scores) - low} of {len(scores)} windows in step"

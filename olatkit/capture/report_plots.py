@@ -7,6 +7,7 @@ import numpy as np
 from olatkit.capture.checks import LightLevels, odd_lights
 from olatkit.capture.page import figure, legend
 from olatkit.capture.plots import BLUE, GREEN, GREY, ORANGE, PALE, RED, Limit, Series, dome, matrix, plot
+from olatkit.capture.sync import MIN_SCORE
 from olatkit.imageset import (
     CLIPPED_CODES,
     CROSSTALK,
@@ -136,11 +137,11 @@ def clock_figures(take: Take, comb: Comb | None) -> list[str]:
         series = [Series(range(len(scores)), scores, style="stems", color=PALE),
                   Series([best], [scores[best]], f"phase {best}", GREEN, "points")]
         drawn = plot(series, x_label="offset of the cycle [frames]", y_label="correlation",
-                     limits=[Limit(0.7, "needed"), Limit(notes["phase_runner_up"], "next")])
+                     limits=[Limit(MIN_SCORE, "needed"), Limit(notes["phase_runner_up"], "next")])
         out.append(figure("Phase: which frame shows which light", drawn, "Good: one near 1, all others far below."))
     if notes.get("window_scores"):
         drawn = plot([Series(notes["window_frames"], notes["window_scores"])], x_label="frame", y_label="correlation",
-                     limits=[Limit(0.7, "needed")], y_range=(0, 1))
+                     limits=[Limit(MIN_SCORE, "needed")], y_range=(0, 1))
         out.append(figure("Lock: the phase looked up again along the take", drawn, "Good: level, above the line. "
                           "A fall shows where frames were lost."))
     if comb is not None and comb.tracking.any():
