@@ -9,7 +9,7 @@ from olatkit.capture.align import Motion, estimate_motion, follow_shading, shift
 from olatkit.capture.config import MotionConfig
 from olatkit.capture.region import Region
 from olatkit.vision.flow import FlowTable
-from olatkit.vision.warp import warp
+from olatkit.vision.warp import pixel_grid, warp
 
 SIZE = 96
 INSIDE = np.s_[14:-14, 14:-14]
@@ -126,6 +126,24 @@ def test_a_virtual_reference_moves_the_grid():
     assert motion.ticks.tolist() == [t - 7 for t in TICKS]
     for tick in (-67, -7, 0, 33):
         assert np.abs(motion.at(tick)[INSIDE] - steady(tick)).mean() < FLOW_PX
+
+
+def test_a_virtual_reference_of_growing_content():
+    """Content that grows while it slides: the order in which displacements are followed matters."""
+    grid = pixel_grid(SIZE, SIZE)
+
+    def place(points, tick):
+        return (1 + 0.004 * tick) * (points - SIZE / 2) + SIZE / 2 + (0.003 * tick**2, 0)
+
+    def origin(points, tick):
+        return (points - (0.003 * tick**2, 0) - SIZE / 2) / (1 + 0.004 * tick) + SIZE / 2
+
+    ticks = np.array([-40, -20, 0, 20, 40])
+    motion = Motion(ticks, [(place(grid, t) - grid).astype(np.float32) for t in ticks], np.zeros(5), 0.0)
+    shifted = shift_reference(motion, 20)
+    for tick in (-60, -20, 0, 20):
+        truth = place(origin(grid, 20), tick + 20) - grid
+        np.testing.assert_allclose(shifted.at(tick)[INSIDE], truth[INSIDE], atol=0.02)
 
 
 def test_packed_positions_are_grid_plus_displacement():

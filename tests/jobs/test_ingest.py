@@ -301,8 +301,8 @@ def test_a_replaced_source_is_read_anew(tmp_path):
     run(folder, tmp_path / "1.olat.h5")
     for name in NAMES:
         (folder / name).unlink()
-    write_take(folder, small_stage(motion=still, level=0.3))
-    run(folder, tmp_path / "2.olat.h5")
+    write_take(folder, small_stage(motion=still, level=0.3, phase=12))
+    assert run(folder, tmp_path / "2.olat.h5").phase == 12
     first, second = (open_take(tmp_path / f"{n}.olat.h5")[0].radiance.mean() for n in (1, 2))
     assert second == pytest.approx(first / 2, rel=0.02)
 
@@ -403,11 +403,13 @@ def test_a_smaller_size(folder, tmp_path, take_path):
     assert np.abs(small[3].radiance - reduced).mean() < 0.01
 
 
-def test_a_phase_given_by_hand_wins(folder, tmp_path):
+def test_a_phase_given_by_hand_wins(folder, tmp_path, caplog):
     done = run(folder, tmp_path / "p.olat.h5", phase=PHASE + 20)
     assert done.phase == PHASE
+    assert not caplog.text
     wrong = run(folder, tmp_path / "w.olat.h5", phase=PHASE + 3)
     assert wrong.phase == PHASE + 3
+    assert f"phase {PHASE + 3} was given, the frames say {PHASE}" in caplog.text
 
 
 def test_dark_frames_are_subtracted(folder, tmp_path):
