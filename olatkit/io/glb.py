@@ -81,14 +81,16 @@ def _placed_nodes(document: dict) -> list[tuple[dict, np.ndarray]]:
     scenes = document.get("scenes", [])
     roots = scenes[document.get("scene", 0)].get("nodes", []) if scenes else sorted(set(range(len(nodes))) - children)
     placed, waiting = [], [(root, np.eye(4)) for root in reversed(roots)]
+    visits = 0
     while waiting:
         index, above = waiting.pop()
+        visits += 1
+        if visits > len(nodes):
+            raise FormatError("the nodes of the scene form a loop; export the mesh again")
         matrix = above @ _node_matrix(nodes[index])
         if "mesh" in nodes[index]:
             placed.append((nodes[index], matrix))
         waiting += [(child, matrix) for child in nodes[index].get("children", [])]
-        if len(placed) + len(waiting) > len(nodes):
-            raise FormatError("the nodes of the scene form a loop; export the mesh again")
     return placed
 
 
