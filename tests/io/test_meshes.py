@@ -172,5 +172,5 @@ def test_unusable_meshes_are_one_line(tmp_path: Path, name: str) -> None:
 
 
 def test_a_missing_mesh_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match="nobody.obj: cannot be read: No such file"):
+    with pytest.raises(FormatError, match=r"nobody\.obj: cannot be read: No such file"):
         read_mesh(tmp_path / "nobody.obj")

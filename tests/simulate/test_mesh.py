@@ -274,7 +274,7 @@ def test_the_command_records_a_mesh(tmp_path: Path, folder: Path) -> None:
 
 def test_a_take_of_a_mesh_has_its_truth(ball: MeshSubject, tmp_path: Path) -> None:
     schedule = grouped_schedule(np.arange(12), group=4, tracking_gain=0.2, stride=5)
-    stage = Stage(ball, default_rig(12), schedule)
+    stage = Stage(ball, default_rig(12), schedule, lens_blur_px=0.0)
     simulate(stage, tmp_path, ticks=30, truth=2, workers=2)
     ticks = stage.reference_ticks(30)
     truth = read_truth(tmp_path / "truth.h5", 0)
