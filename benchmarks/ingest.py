@@ -5,7 +5,7 @@ tracking frames (finest scale 0, patch stride 3), displacements linear in time, 
 per light, the linear blend, and a cast to half floats. It starts from demosaiced frames in memory and writes
 nothing. ``olatkit ingest`` is timed with everything: file, phase, demosaic, region, flow, warp, codes, compression.
 
-    python benchmarks/ingest.py [--size 512] [--frames 760] [--workers 2] [--folder KEEP] [--json FILE]
+    python benchmarks/ingest.py [--size 512] [--frames 1480] [--workers 2] [--folder KEEP] [--json FILE]
 """
 
 import argparse
@@ -126,7 +126,7 @@ def psnr(estimate, truth, mask):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--size", type=int, default=512)
-    parser.add_argument("--frames", type=int, default=760)
+    parser.add_argument("--frames", type=int, default=1480)
     parser.add_argument("--speed", type=float, default=120.0, help="peak image speed at 256 pixels, px/s")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--folder", type=Path, help="keep the recorded take here and use it again")

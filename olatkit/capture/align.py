@@ -14,7 +14,7 @@ from olatkit.capture.region import Region
 from olatkit.vision.flow import FlowTable, compose, direct_flow, dis_flow, grey8, invert, refined_flow
 from olatkit.vision.warp import warp
 
-FAST_SHARE = 0.04  # 95th percentile of motion over half a window, share of the width, from which flow is chained
+FAST_SHARE = 0.04  # motion over half a window, share of the region's longer side, from which flow is chained
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +97,7 @@ def estimate_motion(
     fast = config.method == "refine"
     if not fast:
         fields = direct_flow(table, ticks if config.every_knot else _every_second(ticks, anchor), anchor)
-        fast = config.method == "auto" and _largest_step(fields, anchor, mask) > FAST_SHARE * mask.shape[1]
+        fast = config.method == "auto" and _largest_step(fields, anchor, mask) > FAST_SHARE * max(mask.shape)
     if fast:
         fields = refined_flow(table, ticks, anchor)
     fields = _fill_knots(fields, ticks)

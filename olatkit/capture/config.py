@@ -15,7 +15,7 @@ class MotionConfig(BaseModel):
     method: Literal["auto", "direct", "refine", "none"] = Field(
         "auto",
         description="direct: flow from the reference to every tracking frame; refine: chained and refined, for "
-        "fast motion; auto: refine where motion over 60 ms exceeds 4 % of the width; none: no compensation",
+        "fast motion; auto: refine where motion over 60 ms exceeds 4 % of the region; none: no compensation",
     )
     flow: Literal["auto", "fine", "balanced", "medium", "fast"] = Field(
         "auto", description="flow between tracking frames; auto: fine for regions up to 320 pixels high, balanced above"

@@ -10,6 +10,7 @@ from olatkit.capture.config import IngestConfig
 from olatkit.capture.prepare import FrameWindow
 from olatkit.capture.region import Region
 from olatkit.capture.windows import Observation, observe_slot, tracking_ticks
+from olatkit.color import grey_mean
 from olatkit.errors import CaptureError
 from olatkit.imageset import CROSSTALK, INTERPOLATED, LOW_FLOW_CONFIDENCE, ONE_SIDED, SATURATED
 from olatkit.rig import LightRig
@@ -80,7 +81,7 @@ class Demultiplexer:
             raise CaptureError(f"tick {reference}: no tracking frame within a cycle; the take cannot be aligned there")
         anchor = min(ticks, key=lambda t: (abs(t - reference), t))
         flows.forget(lo)
-        mask = foreground_mask(frames.frame(anchor).mean(axis=2))
+        mask = foreground_mask(grey_mean(frames.frame(anchor)))
         return shift_reference(
             estimate_motion(flows, ticks, anchor, self.config.motion, mask), reference - anchor
         ), anchor
@@ -371,7 +372,7 @@ def _statistics(
     record.stats = {
         "motion_px": motion.speed_px,
         "disagreement": float(motion.disagreement.max()),
-        "foreground": float(foreground_mask(picture.mean(axis=2)).mean()),
+        "foreground": float(foreground_mask(grey_mean(picture)).mean()),
         "saturated": totals.saturated / max(len(d.schedule.coded_slots), 1),
         "closure": totals.mean / whole - 1 if whole > 0 else 0.0,
         "mean_full": whole,

@@ -11,6 +11,7 @@ from olatkit.capture.crosstalk import estimate_crosstalk
 from olatkit.capture.demultiplex import Demultiplexer, assemble_imageset
 from olatkit.capture.prepare import FrameWindow
 from olatkit.capture.windows import tracking_ticks
+from olatkit.color import grey_mean
 from olatkit.errors import CaptureError, ConfigError
 from olatkit.vision.matting import foreground_mask
 
@@ -57,7 +58,7 @@ def find_subject(frames: FrameWindow, d: Demultiplexer, name: str) -> SubjectVie
     brightest: np.ndarray | None = None
     levels = []
     for i in chosen:
-        grey = frames.glimpse(every[i]).mean(axis=2)
+        grey = grey_mean(frames.glimpse(every[i]))
         brightest = grey if brightest is None else np.maximum(brightest, grey)
         levels.append(float(np.percentile(grey, 99.5)))
     assert brightest is not None
@@ -133,13 +134,13 @@ def saturated_share(frames: FrameWindow, d: Demultiplexer, subject_pixels: int) 
 
 
 def find_crosstalk(frames: FrameWindow, d: Demultiplexer, ticks: np.ndarray) -> Crosstalk:
-    """Crosstalk as configured, or estimated from two cycles in the middle of the take (N,) of ``ticks``."""
+    """Crosstalk as configured, or estimated from one and a half cycles in the middle of the take (N,) of ``ticks``."""
     if d.config.crosstalk != "auto":
         return Crosstalk(float(d.config.crosstalk), {"crosstalk": float(d.config.crosstalk)})
     cycle = d.schedule.cycle
     lo = max(0, len(ticks) // 2 - cycle)
-    chosen = ticks[lo : lo + 2 * cycle]
-    stack = np.array([_reduced(frames.glimpse(int(tick)).mean(axis=2)) for tick in chosen])
+    chosen = ticks[lo : lo + cycle * 3 // 2]
+    stack = np.array([_reduced(grey_mean(frames.glimpse(int(tick)))) for tick in chosen])
     estimate = estimate_crosstalk(
         stack,
         (chosen - d.phase) % cycle,
@@ -156,7 +157,7 @@ def find_crosstalk(frames: FrameWindow, d: Demultiplexer, ticks: np.ndarray) -> 
     return Crosstalk(float(estimate.eps), {**findings, "crosstalk": float(estimate.eps)})
 
 
-def _reduced(grey: np.ndarray, limit: int = 512) -> np.ndarray:
+def _reduced(grey: np.ndarray, limit: int = 256) -> np.ndarray:
     """A picture reduced by a whole factor until no side is longer than ``limit``: estimates need no more."""
     import cv2
 

@@ -227,7 +227,7 @@ def _header(plan: CapturePlan, stream: FrameStream, encoding: str, compression: 
 
 def _batches(indices: Sequence[int], workers: int) -> list[list[int]]:
     """Runs of consecutive imagesets, small enough to keep all workers busy to the end."""
-    longest = int(np.clip(-(-len(indices) // (3 * workers)), 1, LARGEST_BATCH))
+    longest = int(np.clip(-(-len(indices) // workers), 1, LARGEST_BATCH))
     batches: list[list[int]] = []
     for i in indices:
         if batches and batches[-1][-1] == i - 1 and len(batches[-1]) < longest:

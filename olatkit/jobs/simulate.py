@@ -63,6 +63,11 @@ def simulate(
     """
     if ticks < 1:
         raise ConfigError(f"a take of {ticks} frames, expected at least 1; record for longer")
+    if truth != 0 and not len(stage.reference_ticks(ticks)):
+        raise ConfigError(
+            f"{ticks} frames hold no reference instant with half a cycle on both sides, so there is no truth to write; "
+            f"record at least {stage.schedule.cycle + stage.schedule.stride} frames, or pass --truth 0"
+        )
     folder = Path(folder)
     paths = [folder / name for name in OUTPUTS if truth != 0 or name != "truth.h5"]
     for path in paths:
@@ -164,8 +169,13 @@ def _write_instant(writer: TruthWriter, index: int, stage: Stage, tick: int, poo
     subject, time_s = stage.subject, stage.time_s(tick)
     view = subject.view(time_s)
     exposure = np.float32(stage.exposure)
-    images = list(pool.map(lambda d: subject.olat(view, d[None])[0] * exposure, stage.rig.directions))
-    olat = np.stack(images)
+
+    def alone(direction: np.ndarray) -> np.ndarray:
+        image = subject.olat(view, direction[None])[0] * exposure
+        stage.blur(image)
+        return image
+
+    olat = np.stack(list(pool.map(alone, stage.rig.directions)))
     gain = stage.schedule.tracking_gain if len(stage.schedule.tracking_slots) else 1.0
     full = np.einsum("lhwc,lc->hwc", olat, (gain * stage.lamp).astype(np.float32))
     writer.write_instant(

@@ -116,7 +116,7 @@ class Stage:
         inside = self.subject.alpha(0.0) > 0.5
         images = self.subject.olat(view, self.rig.directions)
         for image in images:
-            self._blur(image)
+            self.blur(image)
         images = images[:, inside] * self.lamp[:, None].astype(np.float32)
         coded = images
         if schedule.is_multiplexed:
@@ -153,7 +153,7 @@ class Stage:
         if self.ambient:
             picture += self.subject.relight(view, _ambient_directions(), _white(_AMBIENT_WEIGHTS * self.ambient))
         picture *= np.float32(self.exposure)
-        self._blur(picture)
+        self.blur(picture)
         if self.schedule.slots[(tick - self.phase) % self.schedule.cycle].kind == "matte":
             picture += np.float32(_MATTE_LEVEL) * (1 - self.subject.alpha(self.time_s(tick)))[..., None]
         return picture
@@ -168,10 +168,10 @@ class Stage:
         images = self.subject.olat(view, self.rig.directions)
         images *= np.float32(self.exposure)
         for image in images:
-            self._blur(image)
+            self.blur(image)
         return images
 
-    def _blur(self, picture: np.ndarray) -> None:
+    def blur(self, picture: np.ndarray) -> None:
         """Blur of the lens, in place: without it a mosaic sees detail that no camera passes on."""
         import cv2
 

@@ -117,7 +117,7 @@ def test_a_good_take_is_called_good(take):
 
 
 @pytest.mark.parametrize(("spoil", "name", "level"), [
-    ({"phase_score": 0.75}, "Phase", "look"),
+    ({"phase_score": 0.45}, "Phase", "look"),
     ({"phase_score": 0.9, "phase_runner_up": 0.6}, "Phase", "look"),
     ({"phase_score": float("nan")}, "Phase", "look"),
     ({"window_scores": [0.9, 0.2]}, "Lock over the take", "bad"),
