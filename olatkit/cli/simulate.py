@@ -63,6 +63,8 @@ def command(
 
     if texture and not mesh:
         raise click.UsageError("--texture needs --mesh")
+    if mesh and (expression != 1.0 or device != "cpu"):
+        raise click.UsageError("--expression and --device are for the built-in head, not for --mesh")
     turn = _angles(mesh_turn)
     instants = _count(truth, "--truth", "all")
     start = _count(phase, "--phase", "random")
