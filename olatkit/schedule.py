@@ -304,7 +304,7 @@ def schedule_from_document(document: Mapping, *, source: str = "schedule") -> Li
         try:
             weights = tuple((int(light), float(w)) for light, w in dict(item.get("w", {})).items())
             slots.append(Slot(str(item["k"]), int(item.get("l", -1)), float(item.get("gain", 1.0)), weights))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ConfigError(f"{source}: frame {p} is {item!r}: {error}") from error
     try:
         return LightingSchedule(
@@ -315,7 +315,7 @@ def schedule_from_document(document: Mapping, *, source: str = "schedule") -> Li
             int(document.get("phase", 0)),
             str(document.get("name", source)),
         )
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(f"{source}: {error}") from error

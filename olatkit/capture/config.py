@@ -1,10 +1,10 @@
 """What can be set for an ingest: one frozen model, read from YAML; every key has a default that suits a real stage."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-_STRICT = ConfigDict(extra="forbid", frozen=True)
+_STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class MotionConfig(BaseModel):
@@ -54,7 +54,7 @@ class IngestConfig(BaseModel):
     mode: Literal["blend", "nearest", "causal"] = Field("blend", description="which looks at a light make its image")
     motion: MotionConfig = MotionConfig()
     demosaic: DemosaicConfig = DemosaicConfig()
-    crosstalk: float | Literal["auto"] = Field(
+    crosstalk: Annotated[float, Field(ge=0, lt=0.5)] | Literal["auto"] = Field(
         "auto",
         description="share of a frame's light that leaks into the next; auto: estimated, inverted from 0.5 % up; 0: none",
     )

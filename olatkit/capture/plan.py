@@ -13,7 +13,7 @@ from olatkit.capture.flicker import find_bad_frames
 from olatkit.capture.prepare import Calibration, FrameWindow
 from olatkit.capture.region import Region
 from olatkit.capture.survey import choose_region, find_ambient, find_crosstalk, find_subject, saturated_share
-from olatkit.capture.sync import PhaseEstimate, find_phase, track_phase
+from olatkit.capture.sync import PhaseEstimate, PhaseTrack, find_phase, track_phase
 from olatkit.capture.windows import reference_ticks
 from olatkit.errors import CaptureError, ConfigError
 from olatkit.io.streams import FrameStream
@@ -22,6 +22,8 @@ from olatkit.schedule import LightingSchedule
 from olatkit.vision.demosaic import DemosaicModel
 
 log = logging.getLogger(__name__)
+
+SMALLEST = 16  # pixels of a side that flow needs
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,8 +137,8 @@ def plan_capture(
             f"{stream.name}: {stop - first} frames are shorter than one cycle of {schedule.cycle}; "
             "record a longer take or give the right schedule"
         )
-    estimate = _find_phase(features[used], every_tick[used], schedule, rig, phase)
-    track = track_phase(features[used], every_tick[used], schedule, rig, estimate.phase)
+    estimate, shown = _find_phase(features[used], every_tick[used], schedule, rig, phase)
+    track = _track(features[used], every_tick[used], schedule, rig, shown)
     every_tick = _shifted(every_tick, track.ticks, used)
     ticks = every_tick
     good = np.zeros(len(stream), bool)
@@ -204,27 +206,41 @@ def _check_lights(rig: LightRig, schedule: LightingSchedule) -> None:
 
 
 def _find_phase(
-    features: np.ndarray,
-    ticks: np.ndarray,
-    schedule: LightingSchedule,
-    rig: LightRig,
-    given: int | None,
-) -> PhaseEstimate:
-    """The phase found in the frames; a given one wins, a different non-zero one in the schedule is warned about."""
-    if given is not None:
-        try:
-            found = find_phase(features, ticks, schedule, rig)
-            if found.phase != given % schedule.cycle:
-                log.warning("phase %d was given, the frames say %d (score %.3f)", given, found.phase, found.score)
-        except CaptureError as error:
-            log.warning("phase %d was given; it cannot be confirmed: %s", given, error)
-        return PhaseEstimate(given % schedule.cycle, float("nan"), float("nan"), float("nan"), np.empty(0))
-    found = find_phase(features, ticks, schedule, rig)
-    if schedule.phase and schedule.phase != found.phase:
-        log.warning(
-            "schedule '%s' says phase %d, the frames say %d; the frames win", schedule.name, schedule.phase, found.phase
-        )
-    return found
+    features: np.ndarray, ticks: np.ndarray, schedule: LightingSchedule, rig: LightRig, given: int | None
+) -> tuple[PhaseEstimate, int | None]:
+    """The phase to use, and the one that the frames show (None if they show none).
+
+    A given phase wins; without one the frames win, and a different non-zero one in the schedule is warned about.
+    """
+    if given is None:
+        found = find_phase(features, ticks, schedule, rig)
+        if schedule.phase and schedule.phase != found.phase:
+            log.warning(
+                "schedule '%s' says phase %d, the frames say %d; the frames win",
+                schedule.name,
+                schedule.phase,
+                found.phase,
+            )
+        return found, found.phase
+    shown = None
+    try:
+        found = find_phase(features, ticks, schedule, rig)
+        shown = found.phase
+        if shown != given % schedule.cycle:
+            log.warning("phase %d was given, the frames say %d (score %.3f)", given, shown, found.score)
+    except CaptureError as error:
+        log.warning("phase %d was given; it cannot be confirmed: %s", given, error)
+    nothing = float("nan")
+    return PhaseEstimate(given % schedule.cycle, nothing, nothing, nothing, np.empty(0)), shown
+
+
+def _track(
+    features: np.ndarray, ticks: np.ndarray, schedule: LightingSchedule, rig: LightRig, shown: int | None
+) -> PhaseTrack:
+    """Gaps that the timestamps do not show; they can only be looked for if the frames show a phase."""
+    if shown is None:
+        return PhaseTrack(ticks, (), np.empty(0, int), np.empty(0))
+    return track_phase(features, ticks, schedule, rig, shown)
 
 
 def _shifted(every_tick: np.ndarray, tracked: np.ndarray, used: slice) -> np.ndarray:
@@ -253,6 +269,10 @@ def _calibration(
             )
     crop = (0, 0, height, width)
     if size is not None:
+        if min(size) < SMALLEST:
+            raise ConfigError(
+                f"size {size[1]}x{size[0]} is too small to find motion in; expected at least {SMALLEST} pixels"
+            )
         if size[0] > height or size[1] > width:
             raise ConfigError(
                 f"size {size[1]}x{size[0]} is larger than the camera's {width}x{height}; imagesets are not enlarged"
@@ -295,7 +315,10 @@ def _with_region(
     }
     plan = replace(plan, calibration=calibration, grey_peak=view.peak, region=Region(mask), findings=findings)
     share = saturated_share(
-        plan.frames(stream), plan.demultiplexer, view.mask[top : top + height, left : left + width].sum()
+        plan.frames(stream),
+        plan.demultiplexer,
+        plan.ticks[plan.good],
+        view.mask[top : top + height, left : left + width].sum(),
     )
     findings["saturated_share"] = share
     if share > plan.config.max_saturated:

@@ -148,7 +148,7 @@ class FrameWindow:
     def _after_gaps(self, ticks: np.ndarray) -> np.ndarray:
         """Ticks whose leak came from a frame that is missing: it stays in them."""
         at = np.searchsorted(self._ticks, ticks)
-        return ticks[(at > 0) & (self._ticks[at - 1] != ticks - 1)]
+        return ticks[(at == 0) | (self._ticks[at - 1] != ticks - 1)]
 
 
 def _sensor_region(calibration: Calibration) -> tuple[slice, slice, int, int]:

@@ -119,27 +119,30 @@ def choose_region(
     return (top, left, bottom - top, right - left), grown[top:bottom, left:right] > 0
 
 
-def saturated_share(frames: FrameWindow, d: Demultiplexer, subject_pixels: int) -> float:
-    """Mean share of the subject's pixels that are saturated in the coded frames of the first cycle."""
-    coded = set(d.schedule.coded_slots.tolist())
-    first = d.span[0]
-    ticks = [
-        t for t in range(first, first + d.schedule.cycle) if (t - d.phase) % d.schedule.cycle in coded and t in d.usable
-    ]
-    for tick in ticks:
-        frames.glimpse(tick)
-    if not ticks:
+def saturated_share(frames: FrameWindow, d: Demultiplexer, ticks: np.ndarray, subject_pixels: int) -> float:
+    """Mean share of the subject's pixels that are saturated in the coded frames of the first and the middle cycle.
+
+    ``ticks`` (N,) are the usable ticks, ascending.
+    """
+    cycle = d.schedule.cycle
+    middle = len(ticks) // 2
+    chosen = np.unique(np.concatenate([ticks[:cycle], ticks[middle : middle + cycle]]))
+    chosen = chosen[np.isin((chosen - d.phase) % cycle, d.schedule.coded_slots)]
+    if not chosen.size:
         return 0.0
-    return float(np.mean([frames.saturated[t] for t in ticks]) / frames.samples_per_pixel / max(int(subject_pixels), 1))
+    for tick in chosen.tolist():
+        frames.glimpse(tick)
+    counts = [frames.saturated[tick] for tick in chosen.tolist()]
+    return float(np.mean(counts) / frames.samples_per_pixel / max(int(subject_pixels), 1))
 
 
 def find_crosstalk(frames: FrameWindow, d: Demultiplexer, ticks: np.ndarray) -> Crosstalk:
-    """Crosstalk as configured, or estimated from one and a half cycles in the middle of the take (N,) of ``ticks``."""
+    """Crosstalk as configured, or estimated from one cycle in the middle of the take (N,) of ``ticks``."""
     if d.config.crosstalk != "auto":
         return Crosstalk(float(d.config.crosstalk), {"crosstalk": float(d.config.crosstalk)})
     cycle = d.schedule.cycle
-    lo = max(0, len(ticks) // 2 - cycle)
-    chosen = ticks[lo : lo + cycle * 3 // 2]
+    lo = max(0, len(ticks) // 2 - cycle // 2)
+    chosen = ticks[lo : lo + cycle + 1]
     stack = np.array([_reduced(grey_mean(frames.glimpse(int(tick)))) for tick in chosen])
     estimate = estimate_crosstalk(
         stack,

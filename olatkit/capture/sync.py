@@ -90,7 +90,7 @@ def find_phase(
     ------
     CaptureError
         Rig and schedule disagree, the take is shorter than a cycle, or no offset stands out: the best correlation
-        is at most 0.7, or the next offset is closer than 0.25. If neighbouring slots look alike (lights lit in
+        is at most 0.4, or the next offset is closer than 0.25. If neighbouring slots look alike (lights lit in
         sequence) only offsets that agree with the tracking frames compete.
     """
     template = slot_moments(schedule, rig)

@@ -10,6 +10,7 @@ from olatkit import __version__
 
 # Each name is a module of this package that defines ``command``; the text is what `olatkit --help` shows.
 COMMANDS = {
+    "report": "Write the report page of a take again.",
     "info": "Explain any file of a capture: stream, take, rig, schedule, map.",
     "ingest": "Demultiplex a high-speed capture into motion-compensated OLAT imagesets.",
     "render": "Relight a take under environment maps: the weighted sum of its OLAT images.",
@@ -65,4 +66,11 @@ def main() -> None:
             logging.exception("traceback")
         text = " ".join(str(error).split()) or type(error).__name__
         click.echo(f"olatkit: {text}", err=True)
+        sys.exit(1)
+    except Exception as error:
+        # A mistake of ours or an input nobody thought of: still one line, and the place only on request.
+        if logging.getLogger().isEnabledFor(logging.DEBUG):
+            logging.exception("traceback")
+        text = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        click.echo(f"olatkit: unexpected {text}; olatkit -vv shows where, please report it", err=True)
         sys.exit(1)

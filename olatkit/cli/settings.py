@@ -20,7 +20,7 @@ def read_config(model: type[Model], path: Path | None, overrides: tuple[str, ...
             loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror or error}") from error
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
         if loaded is not None and not isinstance(loaded, dict):
             raise ConfigError(f"{path}: holds a {type(loaded).__name__}, expected keys and values")
@@ -35,7 +35,10 @@ def read_config(model: type[Model], path: Path | None, overrides: tuple[str, ...
             place = place.setdefault(group, {})
             if not isinstance(place, dict):
                 raise ConfigError(f"--set {item!r}: '{group}' is a value, not a group of settings")
-        place[last] = yaml.safe_load(value)
+        try:
+            place[last] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {item!r}: the value is not YAML: {' '.join(str(error).split())}") from error
     try:
         return model.model_validate(data)
     except ValidationError as error:

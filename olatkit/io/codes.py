@@ -3,7 +3,7 @@
 ``code = black + k sgn(x) (sqrt(|x| + b) - sqrt(b))`` with b = 0.02, so that a step of the code is a fixed share of
 the noise of a sensor whose variance is signal plus read noise (full well 20,000 electrons and 20 electrons of read
 noise give b = 20²/20000). A step is then a seventh of that noise, and its rounding error (rms) a twenty-third, at
-every level. Radiance 4 is the last code; -0.13 is code 0, so noise around black and the undershoot beside highlights
+every level. Radiance 4 is the last code; -0.146 is code 0, so noise around black and the undershoot beside highlights
 survive.
 """
 

@@ -93,7 +93,7 @@ def rig_from_document(document: dict[str, Any], *, source: str = "rig") -> Light
         try:
             gain = [float(g) for g in item.get("gain", (1, 1, 1))]
             rows.append((int(item["id"]), [float(v) for v in item["pos"]], gain, bool(item.get("enabled", True))))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ConfigError(f"{source}: light entry {item!r}: {type(error).__name__} {error}") from error
     return _build_rig(str(document.get("name", source)), rows, bool(document.get("distant", False)), source)
 
@@ -181,7 +181,7 @@ def read_json(path: Path) -> dict[str, Any]:
     with _open_text(path) as file:
         try:
             document = json.load(file)
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise FormatError(f"{path}: not JSON: {error}") from error
     if not isinstance(document, dict):
         raise FormatError(f"{path}: holds a {type(document).__name__}, expected a JSON object")

@@ -281,7 +281,7 @@ def part_is_whole(path: Path, digest: str) -> bool:
     try:
         with _h5py().File(path, "r", locking=False) as file:
             return file.attrs.get("digest") == digest and all(name in file for name in ("codes", "full", *ROWS))
-    except OSError:
+    except (OSError, RuntimeError, ValueError):
         return False
 
 
@@ -318,7 +318,7 @@ def merge_parts(parts: Sequence[Path], path: Path, header: TakeHeader, *, overwr
                         rows[name].append(source[name][()])
                     for name in source["stats"]:
                         stats.setdefault(name, []).append(float(source["stats"][name][()]))
-            except (OSError, KeyError) as error:
+            except (OSError, KeyError, RuntimeError, ValueError) as error:
                 raise FormatError(f"{part}: damaged part: {error}; delete it and run again") from error
         for name in ROWS:
             file.create_dataset(name, data=np.array(rows[name]), track_times=False)

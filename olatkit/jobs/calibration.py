@@ -91,15 +91,14 @@ def read_color_matrix(path: Path, corners: np.ndarray | None = None) -> np.ndarr
 def _dark(path: Path, stream: FrameStream) -> tuple[np.ndarray, np.ndarray]:
     """Mean frame of a stream with the lights off, and the bad pixels found in it."""
     off = _like(path, stream)
-    mean = mean_dark(off.read(0, min(len(off), MOST_FRAMES)))
+    mean = _mean_frame(off)
     return mean, find_bad_pixels(mean, bayer=stream.bayer)
 
 
 def _flat(path: Path, stream: FrameStream, dark: np.ndarray | None) -> np.ndarray:
     """Lens shading at every raw value: a smooth fit per colour, picked at each pixel's own colour."""
     even = _like(path, stream)
-    mean = even.read(0, min(len(even), MOST_FRAMES)).mean(axis=0, dtype=np.float64).astype(np.float32)
-    shading = fit_flat_field(_linear(even, mean, dark))
+    shading = fit_flat_field(_linear(even, _mean_frame(even), dark))
     if stream.bayer is None:
         return shading if len(stream.shape) == 3 else shading.mean(axis=2)
     out = np.empty(stream.shape, np.float32)
@@ -107,6 +106,14 @@ def _flat(path: Path, stream: FrameStream, dark: np.ndarray | None) -> np.ndarra
         y, x = divmod(i, 2)
         out[y::2, x::2] = shading[y::2, x::2, "rgb".index(color)]
     return out
+
+
+def _mean_frame(stream: FrameStream, block: int = 16) -> np.ndarray:
+    """Mean of up to 256 frames, read a few at a time."""
+    count = min(len(stream), MOST_FRAMES)
+    starts = range(0, count, block)
+    means = [mean_dark(stream.read(a, min(a + block, count))) * (min(a + block, count) - a) for a in starts]
+    return np.asarray(np.sum(means, axis=0, dtype=np.float64) / count, np.float32)
 
 
 def _linear(stream: FrameStream, frame: np.ndarray, dark: np.ndarray | None) -> np.ndarray:

@@ -120,7 +120,8 @@ def ingest(
     CaptureError, ConfigError, FormatError
         The input cannot be made into imagesets; one line says why. No take is left behind.
     """
-    out = Path(out)
+    # A worker on another machine has another working directory.
+    source, out = Path(source).resolve(), Path(out).resolve()
     if out.exists() and not overwrite:
         raise OutputExistsError(f"{out} exists; choose another name or pass --overwrite")
     if report:
@@ -147,7 +148,8 @@ def ingest(
     )
     header = _header(plan, stream, encoding, compression)
     parts = out.with_name(out.name + ".parts")
-    digest = _store_plan(parts, plan, header, Path(source), transfer, overwrite)
+    content = hashlib.sha256(features.tobytes() + stream.times_s.tobytes() + repr(_stamps(source)).encode()).hexdigest()
+    digest = _store_plan(parts, plan, header, (source, transfer, content), overwrite)
     names = [parts / f"{i:06d}.h5" for i in range(len(plan.references))]
     todo = [i for i, name in enumerate(names) if not part_is_whole(name, digest)]
     batches = _batches(todo, workers or default_workers())
@@ -200,6 +202,12 @@ def _features(source: str, transfer: str | None, start: int, stop: int) -> np.nd
     return np.concatenate(pieces)
 
 
+def _stamps(source: Path) -> list[tuple[str, int, int]]:
+    """Name, size and time of change of a file, or of all files of a folder: parts of other content are not reused."""
+    files = [source] if source.is_file() else sorted(source.iterdir())
+    return [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+
+
 def _stamp(source: str) -> tuple[int, int]:
     """What changes when a file is replaced: a worker that lives on must not use the old one."""
     status = Path(source).stat()
@@ -238,12 +246,13 @@ def _batches(indices: Sequence[int], workers: int) -> list[list[int]]:
 
 
 def _store_plan(
-    parts: Path, plan: CapturePlan, header: TakeHeader, source: Path, transfer: str | None, overwrite: bool
+    parts: Path, plan: CapturePlan, header: TakeHeader, origin: tuple[Path, str | None, str], overwrite: bool
 ) -> str:
     """Write the plan into the parts folder, or recognise the plan of an interrupted run; returns its digest."""
+    source, transfer, content = origin
     document = {
-        "source": str(source.resolve()),
-        "bytes": source.stat().st_size if source.is_file() else 0,
+        "source": str(source),
+        "content": content,
         "transfer": transfer,
         "rig": rig_to_document(plan.rig),
         "schedule": schedule_to_document(plan.schedule),
@@ -281,7 +290,7 @@ def _store_plan(
     }
     hasher = hashlib.sha256(json.dumps({**document, "source": source.name}, sort_keys=True).encode())
     for name in sorted(arrays):
-        hasher.update(np.ascontiguousarray(arrays[name]).tobytes())
+        hasher.update(name.encode() + np.ascontiguousarray(arrays[name]).tobytes())
     digest = hasher.hexdigest()
     stored = parts / "plan.json"
     if stored.exists():

@@ -38,13 +38,13 @@ class RenderConfig(BaseModel):
         End every light's cell at this angle, for partial domes.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     imageset: int | Literal["all"] = 0
     turntable: int = Field(0, ge=0)
     yaw_deg: float = 0.0
     lighting: Literal["16x16", "full"] = "16x16"
-    exposure_stops: float = 0.0
+    exposure_stops: float = Field(0.0, ge=-64, le=64)
     formats: tuple[Literal["png", "exr", "mp4"], ...] = ()
     fps: float = Field(25.0, gt=0)
     max_angle_deg: float | None = Field(None, gt=0, le=180)

@@ -409,6 +409,9 @@ def test_a_phase_given_by_hand_wins(folder, tmp_path, caplog):
     assert not caplog.text
     wrong = run(folder, tmp_path / "w.olat.h5", phase=PHASE + 3)
     assert wrong.phase == PHASE + 3
+    with open_take(tmp_path / "p.olat.h5") as right, open_take(tmp_path / "w.olat.h5") as other:
+        assert set((other.reference_frames - right.reference_frames[0]) % 10) == {3}  # the stride is 10
+        assert other.notes["unrecorded_gaps"] == []
     assert f"phase {PHASE + 3} was given, the frames say {PHASE}" in caplog.text
 
 
