@@ -14,6 +14,7 @@ from olatkit.io.takes import Take
 LEVELS = ("good", "look", "bad")
 CLEARLY_LIT = 0.1  # of the brightest light, from which a light is judged by its picture
 BEHIND = -0.3  # z of a direction below which the camera sees little of what the light does
+OVERHEAD = 0.85  # y of a direction, from which brow and hair shade the face so that no smooth law holds
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def odd_lights(take: Take, levels: LightLevels) -> dict[int, int]:
     Brightness and its centre on the subject vary smoothly with the direction of light. A quadratic of the direction
     is fitted robustly to all lights; a light is odd if it is off by more than 10 robust standard deviations and
     looks like one over 40 degrees away. Swaps of neighbours are not seen; lights behind the subject and lights under
-    a tenth of the brightest are not judged.
+    a tenth of the brightest or nearly overhead are not judged.
 
     Returns
     -------
@@ -86,7 +87,8 @@ def odd_lights(take: Take, levels: LightLevels) -> dict[int, int]:
         Odd lights, each with the light as which it looks; empty if fewer than 24 can be judged.
     """
     bright = levels.mean > CLEARLY_LIT * levels.mean.max()
-    lit = np.flatnonzero(np.asarray(take.rig.enabled) & bright & (take.rig.directions[:, 2] > BEHIND))
+    seen = (take.rig.directions[:, 2] > BEHIND) & (take.rig.directions[:, 1] < OVERHEAD)
+    lit = np.flatnonzero(np.asarray(take.rig.enabled) & bright & seen)
     if len(lit) < 24:
         return {}
     directions = take.rig.directions[lit]

@@ -55,7 +55,7 @@ def command(
 ) -> None:
     """Relight TAKE under environment maps, by the weighted sum of its OLAT images.
 
-    This is exact and needs a captured take. `olatkit relight`, a trained network, works on any video.
+    This is exact and needs a captured take. A trained network for any video, `olatkit relight`, is planned.
 
     PNG and MP4 are sRGB. Their exposure is fixed by rule and printed: a take has one factor, which gives its
     foreground a median luminance of 0.25 under a white sky, and every map is scaled to mean luminance 1, so maps

@@ -75,7 +75,7 @@ def read_color_matrix(path: Path, corners: np.ndarray | None = None) -> np.ndarr
     if path.suffix.lower() == ".json":
         try:
             matrix = np.asarray(json.loads(path.read_text()), float)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:
             raise FormatError(f"{path}: {error}; expected a 3x3 matrix in JSON") from error
         if matrix.shape != (3, 3) or not np.isfinite(matrix).all():
             raise FormatError(f"{path}: holds an array of shape {matrix.shape}, expected a finite 3x3 matrix")

@@ -1,5 +1,6 @@
 """Run many small tasks on this machine or on a Dask cluster; a task is a function of a few names and numbers."""
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -114,7 +115,9 @@ def _run_distributed(
     from distributed import Client, LocalCluster, as_completed
 
     if scheduler == "processes":
-        cluster = LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None)
+        cluster = LocalCluster(
+            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=logging.ERROR
+        )
         client = Client(cluster)
     else:
         cluster = None

@@ -99,4 +99,4 @@ def test_problems_with_the_data(tmp_path: Path, take: OneImageset, sky: Environm
 def test_help_tells_the_two_kinds_of_relighting_apart() -> None:
     result = CliRunner().invoke(command, ["--help"])
     assert result.exit_code == 0
-    assert "`olatkit relight`, a trained network" in " ".join(result.output.split())
+    assert "A trained network for any video, `olatkit relight`" in " ".join(result.output.split())

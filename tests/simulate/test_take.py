@@ -93,7 +93,7 @@ def test_progress_reaches_its_total(stage: Stage, tmp_path: Path) -> None:
 def test_nothing_is_overwritten_unasked(stage: Stage, tmp_path: Path) -> None:
     (tmp_path / "rig.json").write_text("mine")
     with pytest.raises(OutputExistsError, match=r"rig\.json"):
-        simulate(stage, tmp_path, ticks=5)
+        simulate(stage, tmp_path, ticks=5, truth=0)
     assert [p.name for p in tmp_path.iterdir()] == ["rig.json"]
     assert (tmp_path / "rig.json").read_text() == "mine"
 
@@ -109,7 +109,7 @@ def test_a_failure_leaves_no_half_file(stage: Stage, tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(stage, "frame", fail)
     with pytest.raises(RuntimeError, match="lamp broke"):
-        simulate(stage, tmp_path, ticks=5)
+        simulate(stage, tmp_path, ticks=5, truth=0)
     assert not list(tmp_path.iterdir())
 
 
