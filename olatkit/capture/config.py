@@ -29,7 +29,7 @@ class MotionConfig(BaseModel):
     shading: bool = Field(
         False,
         description="also follow moving shadows and highlights between the two looks at a light: sharper "
-        "shadow edges on fast subjects, about four times slower",
+        "shadow edges on fast subjects, and much slower",
     )
     confidence: float = Field(
         0.05, gt=0, description="share of the foreground whose tracking frames may disagree before a light is flagged"

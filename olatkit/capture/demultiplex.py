@@ -214,7 +214,7 @@ class _Looker:
         """Blended image (rows, 512, 3) of one slot and its quality bits.
 
         Saturated pixels take part in the blend like all others: leaving them to the look that is not saturated
-        was tried and lost 2.3 dB on a moving head, because a highlight that has moved on is no substitute.
+        was tried and lost quality on a moving head, because a highlight that has moved on is no substitute.
         """
         import cv2
 

@@ -9,7 +9,7 @@ from olatkit.errors import CaptureError
 from olatkit.rig import LightRig
 from olatkit.schedule import LightingSchedule
 
-MIN_SCORE = 0.4  # heads with hair, ears and shoulders score 0.51 to 0.92, the wrong offsets of any of them under 0.22
+MIN_SCORE = 0.4  # hair, ears and shoulders are no sphere and cost score; a wrong offset stays far below this
 MIN_GAP = 0.25
 MIN_COMB_CONTRAST = 1.3
 

@@ -131,8 +131,9 @@ class Stage:
             schedule = replace(schedule, slots=slots, phase=0)
         ambient = 0.0
         if self.disturbances.ambient:
-            room = self.subject.relight(view, _ambient_directions(), _white(_AMBIENT_WEIGHTS))[inside]
-            ambient = self.disturbances.ambient * level / exposure / float(np.percentile(room, 99.5))
+            room = self.subject.relight(view, _ambient_directions(), _white(_AMBIENT_WEIGHTS))
+            self.blur(room)
+            ambient = self.disturbances.ambient * level / exposure / float(np.percentile(room[inside], 99.5))
         return schedule, exposure, ambient
 
     def time_s(self, tick: int) -> float:

@@ -74,7 +74,7 @@ def test_ambient_light_is_in_every_frame(still: Subject, rig: LightRig, schedule
     difference = [lit.light(t) - dim.light(t) for t in (0, 1, 2)]
     np.testing.assert_allclose(difference[0], difference[1], atol=1e-5)
     inside = still.alpha(0.0) > 0.5
-    assert np.percentile(difference[2][inside], 99.5) == pytest.approx(0.06, rel=0.05)  # the lens blurs its highlights
+    assert np.percentile(difference[2][inside], 99.5) == pytest.approx(0.06, rel=1e-3)
 
 
 def test_mixed_slots_show_the_sum_of_their_lights(still: Subject, rig: LightRig) -> None:
