@@ -31,8 +31,13 @@ _TABLE = decode_table()
 def decode(codes: np.ndarray) -> np.ndarray:
     """Codes (uint16, 0 to 4095) to radiance, float32, same shape."""
     out = np.empty(codes.shape, np.float32)
-    _decode(np.ascontiguousarray(codes).reshape(-1), _TABLE, out.reshape(-1))
+    decode_into(np.ascontiguousarray(codes), out)
     return out
+
+
+def decode_into(codes: np.ndarray, out: np.ndarray) -> None:
+    """Decode contiguous codes into a contiguous float32 array of the same shape."""
+    _decode(codes.reshape(-1), _TABLE, out.reshape(-1))
 
 
 def encode(radiance: np.ndarray) -> tuple[np.ndarray, int]:

@@ -9,7 +9,8 @@ import numpy as np
 from olatkit.errors import FormatError
 from olatkit.imageset import QUALITY_NAMES
 from olatkit.io.facts import Description, Fact, file_size, number, size, span, text
-from olatkit.io.takes import open_take, part_is_whole
+from olatkit.io.take_writing import part_is_whole
+from olatkit.io.takes import open_take
 
 ENCODINGS = {"sqrt12": "12-bit square-root codes", "float16": "16-bit floats", "float32": "32-bit floats"}
 

@@ -26,7 +26,7 @@ from olatkit.io.documents import read_rig, read_schedule, rig_from_document, rig
 from olatkit.io.outputs import refuse_existing
 from olatkit.io.sources import open_stream
 from olatkit.io.streams import FrameStream
-from olatkit.io.takes import ImagesetRows, PartWriter, TakeHeader, merge_parts, part_is_whole
+from olatkit.io.take_writing import ImagesetRows, PartWriter, TakeHeader, merge_parts, part_is_whole
 from olatkit.jobs.calibration import read_calibration
 from olatkit.jobs.report import report_path, write_report
 from olatkit.jobs.schedulers import Progress, default_workers, run_tasks

@@ -18,7 +18,8 @@ from olatkit.capture.plots import Limit, Series, dome, matrix, nice_ticks, plot
 from olatkit.capture.report import HEADLINES, ReportExtras, render_report
 from olatkit.errors import OutputExistsError
 from olatkit.imageset import INTERPOLATED, LOW_FLOW_CONFIDENCE, ONE_SIDED, SATURATED
-from olatkit.io.takes import ImagesetRows, TakeHeader, merge_parts, open_take, write_part
+from olatkit.io.take_writing import ImagesetRows, TakeHeader, merge_parts, write_part
+from olatkit.io.takes import open_take
 from olatkit.jobs.ingest import ingest
 from olatkit.jobs.report import report_path, simple_sky, write_report
 from olatkit.rig import LightRig, default_rig
