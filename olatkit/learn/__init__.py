@@ -1,0 +1,1 @@
+"""Shards to network: samples, the loader, augmentation."""
