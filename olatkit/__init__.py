@@ -3,6 +3,7 @@
 The names below are all that a script needs; they are loaded on first use, so ``import olatkit`` is quick.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -71,3 +72,35 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def _choose_kernel_cache() -> None:
+    """Give numba a folder for compiled kernels where neither the package's own nor the user's cache can be written.
+
+    Numba refuses to import such a package at all. An existing NUMBA_CACHE_DIR is left alone.
+    """
+    package = os.path.dirname(os.path.abspath(__file__))
+    user = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    if "NUMBA_CACHE_DIR" in os.environ or os.access(package, os.W_OK) or _can_make(user):
+        return
+    import tempfile
+
+    user_id = os.getuid() if hasattr(os, "getuid") else 0
+    folder = os.path.join(tempfile.gettempdir(), f"olatkit-kernels-{user_id}")
+    try:
+        os.mkdir(folder, 0o700)
+    except FileExistsError:
+        # Compiled code is loaded from there: a folder that another user made is not to be trusted.
+        if os.lstat(folder).st_uid != user_id:
+            folder = tempfile.mkdtemp(prefix="olatkit-kernels-")
+    os.environ["NUMBA_CACHE_DIR"] = folder
+
+
+def _can_make(folder: str) -> bool:
+    """Whether a folder can be written to, or made if it does not exist."""
+    while not os.path.exists(folder) and os.path.dirname(folder) != folder:
+        folder = os.path.dirname(folder)
+    return os.path.isdir(folder) and os.access(folder, os.W_OK)
+
+
+_choose_kernel_cache()
