@@ -6,7 +6,7 @@ All random numbers come from one NumPy generator, a few dozen per sample; the ma
 runs alike on NumPy arrays and, after :meth:`LightingSampler.to`, on torch tensors on any device.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -146,7 +146,7 @@ class LightingSampler:
     """
 
     maps: Any
-    config: SamplingConfig = SamplingConfig()
+    config: SamplingConfig = field(default_factory=SamplingConfig)
 
     def __post_init__(self) -> None:
         if not isinstance(self.maps, np.ndarray):
