@@ -9,6 +9,7 @@ import zlib
 from functools import lru_cache
 from typing import Any
 
+import numba
 import numpy as np
 
 COMPRESSIONS = ("bitshuffle", "gzip", "none")
@@ -91,7 +92,8 @@ def unpack(packed: bytes, out: np.ndarray, compression: str) -> None:
         raise ValueError(f"a chunk is damaged: its header says {size} bytes, expected {out.nbytes}")
     source = np.frombuffer(packed, np.uint8)
     # The codec trusts the lengths inside; walk them first, so that damage cannot make it read outside.
-    _check_blocks(source, size, block, out.itemsize)
+    if _end_of_blocks(source, size, block, out.itemsize) != source.size:
+        raise ValueError(f"a chunk is damaged: its blocks do not add up to {source.size} bytes")
     used = library.bshuf_decompress_lz4(
         source.ctypes.data + 12, out.ctypes.data, out.size, out.itemsize, block // out.itemsize
     )
@@ -99,16 +101,19 @@ def unpack(packed: bytes, out: np.ndarray, compression: str) -> None:
         raise ValueError(f"a chunk is damaged: its codec stopped with code {used} after {len(packed)} bytes")
 
 
-def _check_blocks(source: np.ndarray, size: int, block: int, itemsize: int) -> None:
-    """Walk the lengths of the compressed blocks; the rest under eight values is stored as it is."""
+@numba.njit(cache=True, nogil=True)
+def _end_of_blocks(source, size, block, itemsize):
+    """Byte after the last compressed block, -1 if one begins too late; under eight values are stored as they are."""
     at, left = 12, size
     while left >= 8 * itemsize:
         left -= min(block, left - left % (8 * itemsize))
         if at + 4 > source.size:
-            raise ValueError("a chunk is damaged: it ends inside a block")
-        at += 4 + int.from_bytes(source[at : at + 4].tobytes(), "big")
-    if at + left != source.size:
-        raise ValueError(f"a chunk is damaged: its blocks take {at + left} bytes of {source.size}")
+            return -1
+        length = 0
+        for k in range(4):
+            length = 256 * length + int(source[at + k])
+        at += 4 + length
+    return at + left
 
 
 @lru_cache(maxsize=1)
