@@ -1,6 +1,8 @@
-"""Where the subject is in a picture."""
+"""Where the subject is in a picture, and how much of each pixel it covers."""
 
 import numpy as np
+
+from olatkit.errors import ConfigError
 
 
 def foreground_mask(grey: np.ndarray, *, threshold: float | None = None) -> np.ndarray:
@@ -45,3 +47,101 @@ def foreground_mask(grey: np.ndarray, *, threshold: float | None = None) -> np.n
     flooded = padded.copy()
     cv2.floodFill(flooded, None, (0, 0), 2)
     return flooded[1:-1, 1:-1] != 2
+
+
+def stack_foreground(radiance: np.ndarray) -> np.ndarray:
+    """Coverage of the subject from pictures of one instant under many lights, without any model.
+
+    Parameters
+    ----------
+    radiance : ndarray, shape (L, H, W, 3)
+        Linear; the background is dark under every light.
+
+    Returns
+    -------
+    ndarray, shape (H, W), float32
+        0 or 1, softened over the pixel at the edge.
+
+    Notes
+    -----
+    A pixel counts by its brightest lights, which reach hair and the rim that are black from the front.
+    """
+    import cv2
+
+    grey = radiance @ np.full(3, 1 / 3, radiance.dtype)
+    lights = max(1, len(grey) // 16)
+    brightest = np.partition(grey, len(grey) - lights, axis=0)[-lights:].mean(axis=0)
+    mask = foreground_mask(brightest).astype(np.float32)
+    return cv2.GaussianBlur(mask, (3, 3), 0.6)
+
+
+def alpha_matte(image_srgb: np.ndarray, trimap_or_foreground: np.ndarray, *, band_px: int | None = None) -> np.ndarray:
+    """Share of every pixel that the foreground covers, by closed-form matting.
+
+    Parameters
+    ----------
+    image_srgb : ndarray, shape (H, W, 3), uint8
+        The picture.
+    trimap_or_foreground : ndarray, shape (H, W)
+        1 surely foreground, 0 surely background, values between are sought. A mask of 0 and 1 alone becomes a trimap
+        by a band around its edge.
+    band_px : int, optional
+        Half width of that band; a 64th of the shorter side by default.
+
+    Returns
+    -------
+    ndarray, shape (H, W), float32
+        0 to 1; known pixels keep their value.
+
+    Raises
+    ------
+    ConfigError
+        pymatting is not installed.
+
+    References
+    ----------
+    Levin, Lischinski and Weiss, "A closed-form solution to natural image matting", IEEE TPAMI 30(2), 2008,
+    doi:10.1109/TPAMI.2007.1177. Germer, Uelwer, Conrad and Harmeling, "PyMatting", JOSS 5(54), 2020,
+    doi:10.21105/joss.02481.
+    """
+    trimap = np.asarray(trimap_or_foreground, np.float64)
+    if image_srgb.shape != (*trimap.shape, 3) or image_srgb.dtype != np.uint8:
+        raise ValueError(f"picture is {image_srgb.shape} {image_srgb.dtype}, expected {(*trimap.shape, 3)} uint8")
+    if not ((trimap > 0) & (trimap < 1)).any():
+        trimap = _grow_band(trimap, band_px if band_px is not None else max(2, min(trimap.shape) // 64))
+    unknown = (trimap > 0) & (trimap < 1)
+    out = (trimap >= 1).astype(np.float32)
+    if not unknown.any() or not out.any() or (trimap > 0).all():
+        return np.clip(trimap, 0, 1).astype(np.float32)
+    try:
+        from pymatting import estimate_alpha_cf
+    except ImportError as error:
+        raise ConfigError("mattes need pymatting: pip install 'olatkit[labels]'") from error
+    box = _around(unknown, margin=8)
+    part = np.where(unknown[box], 0.5, trimap[box] >= 1)
+    if not (part == 1).any() or not (part == 0).any():
+        return np.clip(trimap, 0, 1).astype(np.float32)
+    alpha = estimate_alpha_cf(image_srgb[box] / 255.0, part)
+    out[box] = np.where(unknown[box], np.clip(alpha, 0, 1), part)
+    return out
+
+
+def _grow_band(mask: np.ndarray, band_px: int) -> np.ndarray:
+    """Trimap of a mask: 0.5 within ``band_px`` of its edge."""
+    import cv2
+
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * band_px + 1, 2 * band_px + 1))
+    inside = (mask >= 1).astype(np.uint8)
+    # Beyond the border the picture goes on: no edge there.
+    sure = cv2.erode(inside, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=1)
+    maybe = cv2.dilate(inside, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    return np.where(sure == 1, 1.0, np.where(maybe == 1, 0.5, 0.0))
+
+
+def _around(region: np.ndarray, *, margin: int) -> tuple[slice, slice]:
+    """Rows and columns of a region's bounding box, widened."""
+    rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
+    return (
+        slice(max(0, rows[0] - margin), rows[-1] + 1 + margin),
+        slice(max(0, columns[0] - margin), columns[-1] + 1 + margin),
+    )
