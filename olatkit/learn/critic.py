@@ -1,0 +1,105 @@
+"""The critic Φ_D: a DCGAN discriminator in Wasserstein form that looks at source, relit picture and lighting.
+
+Layers after Radford et al., Unsupervised Representation Learning with Deep Convolutional Generative Adversarial
+Networks, ICLR 2016; weight clipping and no last activation after Arjovsky et al., Wasserstein GAN, ICML 2017.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from olatkit.learn.blocks import join, tile
+
+# Widths for pictures of 512 and 256 pixels.
+PAPER_WIDTHS = (64, 128, 256, 512, 512, 512, 512)
+LIGHT_WIDTH = 64
+# The last map before the score is this many pixels wide.
+LAST_SIZE = 4
+
+
+class Critic(nn.Module):
+    """Scores how real a relit picture looks beside its source and its lighting; higher is more real.
+
+    Parameters
+    ----------
+    widths : tuple of int
+        Channels of the convolutions, each of which halves the picture. With n of them the critic takes pictures of
+        4·2^n pixels, and of half of that: then the last convolution is left out.
+
+    Notes
+    -----
+    The lighting enters where the last but one convolution starts, as an embedding of log(1 + L) repeated at every
+    position. The scores have no unit; with weights clipped to ±0.01 they are as small as 1e-3 to 1e-1.
+    """
+
+    def __init__(self, widths: tuple[int, ...] = PAPER_WIDTHS) -> None:
+        super().__init__()
+        if len(widths) < 3:
+            raise ValueError(f"the critic has {len(widths)} convolutions, expected at least 3")
+        self.widths = tuple(widths)
+        self.light_level = len(widths) - 2
+        self.light = nn.Linear(3 * 16 * 16, LIGHT_WIDTH)
+        inputs = 6
+        self.levels = nn.ModuleList()
+        for level, outputs in enumerate(widths):
+            extra = LIGHT_WIDTH if level == self.light_level else 0
+            self.levels.append(_level(inputs + extra, outputs, first=level == 0))
+            inputs = outputs
+        # The map has as many channels before the last convolution as after it, so that it can be left out.
+        if widths[-1] != widths[-2]:
+            raise ValueError(f"the last two widths of the critic are {widths[-2]} and {widths[-1]}, expected equal ones")
+        self.score = nn.Conv2d(inputs, 1, LAST_SIZE)
+        self.apply(_dcgan_weights)
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Sides of the pictures that the critic takes [px]: all convolutions, and one less."""
+        return LAST_SIZE << len(self.widths), LAST_SIZE << (len(self.widths) - 1)
+
+    def forward(self, source: Tensor, relit: Tensor, light: Tensor) -> Tensor:
+        """Score pictures.
+
+        Parameters
+        ----------
+        source, relit : tensor, shape (B, 3, S, S)
+            Picture under its own light and under ``light``, both times the foreground mask, sRGB 0 to 1.
+        light : tensor, shape (B, 3, 16, 16)
+            Target lighting, radiance.
+
+        Returns
+        -------
+        tensor, shape (B,), float32
+        """
+        size = source.shape[-1]
+        if size not in self.sizes:
+            raise ValueError(f"the critic got pictures of {size} px, expected {self.sizes[0]} or {self.sizes[1]}")
+        embedded = self.light(torch.log1p(light.float()).flatten(1))
+        x = join(source, relit)
+        for level, block in enumerate(self.levels[: None if size == self.sizes[0] else -1]):
+            x = block(join(x, tile(embedded, like=x)) if level == self.light_level else x)
+        # A score is a sum of thousands of small terms: not in half precision.
+        with torch.autocast(x.device.type, enabled=False):
+            return self.score(x.float()).flatten()
+
+    @torch.no_grad()
+    def clip_weights(self, limit: float) -> None:
+        """Keep every parameter within ±limit, which bounds the critic's slope (it approximates a distance then)."""
+        torch._foreach_clamp_(list(self.parameters()), -limit, limit)
+
+
+def _level(inputs: int, outputs: int, *, first: bool) -> nn.Sequential:
+    """4x4 convolution of stride 2, batch normalisation on all but the first, leaky ReLU."""
+    conv = nn.Conv2d(inputs, outputs, 4, 2, 1, bias=first)
+    norm = nn.Identity() if first else nn.BatchNorm2d(outputs)
+    return nn.Sequential(conv, norm, nn.LeakyReLU(0.2))
+
+
+def _dcgan_weights(module: nn.Module) -> None:
+    """Normal weights of deviation 0.02, around 1 in normalisation."""
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, 0.02)
+    else:
+        return
+    if module.bias is not None:
+        nn.init.zeros_(module.bias)
