@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import olatkit
-from olatkit.cli.main import COMMANDS
+from olatkit.cli.main import COMMANDS, load_command
 from olatkit.io.documents import rig_from_document
 from olatkit.schedule import multiplexed_114, s_matrix_115, schedule_from_document
 from olatkit.simulate.texture import LABELS
@@ -61,9 +61,12 @@ def test_commands_exist_with_their_options(page: Path) -> None:
         if words[:1] != ["olatkit"] or len(words) < 2 or words[1].startswith("-"):
             continue
         assert words[1] in COMMANDS, line
-        command: click.Command = import_module(f"olatkit.cli.{words[1]}").command
+        command, words = load_command(words[1]), words[1:]
+        while isinstance(command, click.Group) and len(words) > 1 and not words[1].startswith("-"):
+            assert words[1] in command.commands, line
+            command, words = command.commands[words[1]], words[1:]
         known = {option for p in command.params for option in (*p.opts, *p.secondary_opts)} | {"--help", "-h"}
-        assert {w.split("=")[0] for w in words[2:] if w.startswith("-")} <= known, line
+        assert {w.split("=")[0] for w in words[1:] if w.startswith("-")} <= known, line
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_page_id)

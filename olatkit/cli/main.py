@@ -3,6 +3,7 @@
 import logging
 import sys
 from importlib import import_module
+from keyword import iskeyword
 
 import click
 
@@ -11,15 +12,34 @@ from olatkit import __version__
 # Each name is a module of this package that defines ``command``; the text is what `olatkit --help` shows.
 COMMANDS = {
     "report": "Write the report page of a take again.",
+    "import": "Turn photographs under one light each into a take.",
     "info": "Explain any file of a capture: stream, take, rig, schedule, map.",
     "ingest": "Demultiplex a high-speed capture into motion-compensated OLAT imagesets.",
     "render": "Relight a take under environment maps: the weighted sum of its OLAT images.",
     "simulate": "Record a take on a simulated light stage, with ground truth.",
 }
 
+# Commands that keep what they have done when they are stopped, and go on from there when they are run again.
+RESUMABLE = frozenset({"ingest", "import"})
+
+
+def load_command(name: str) -> click.Command:
+    """The command of a name in :data:`COMMANDS`; its module has ``_`` for ``-`` and after words that Python reserves."""
+    module = name.replace("-", "_") + ("_" if iskeyword(name) else "")
+    return import_module(f"olatkit.cli.{module}").command
+
 
 class _LazyGroup(click.Group):
     """Lists the commands without importing them, so that ``olatkit --help`` is quick."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            goes_on = ctx.invoked_subcommand in RESUMABLE
+            what = "run the same command again to go on" if goes_on else "nothing is half-written, finished files stay"
+            click.echo(f"stopped; {what}", err=True)
+            sys.exit(130)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(COMMANDS)
@@ -27,7 +47,7 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        return import_module(f"olatkit.cli.{cmd_name}").command
+        return load_command(cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -59,7 +79,7 @@ def main() -> None:
         error.show()
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("stopped; run the same command again to go on", err=True)
+        click.echo("stopped", err=True)
         sys.exit(130)
     except (OlatkitError, OSError, MemoryError) as error:
         if logging.getLogger().isEnabledFor(logging.DEBUG):

@@ -1,0 +1,181 @@
+"""One photograph from a file to linear light, as its manifest says."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from olatkit.errors import ConfigError, FormatError
+from olatkit.io.images import read_image
+from olatkit.io.transfer import make_transfer_table
+
+if TYPE_CHECKING:
+    from olatkit.io.manifests import Pictures
+
+RAW_SUFFIXES = (".dng", ".arw", ".cr2", ".cr3", ".nef", ".orf", ".raf", ".rw2")
+SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".exr", ".hdr", *RAW_SUFFIXES)
+SATURATED = 0.985  # share of full scale from which a value may be clipped
+
+
+@dataclass(frozen=True, eq=False)
+class Photograph:
+    """Linear light of a photograph, 1.0 = its white level.
+
+    ``linear`` (H, W, 3) float32, or (H, W) for a mosaic; ``bayer`` the pattern of a mosaic; ``saturated`` (H, W),
+    True where a value may be clipped.
+    """
+
+    linear: np.ndarray
+    bayer: str | None
+    saturated: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class _Raw:
+    """Values as stored, and the levels and pattern that a camera raw file states."""
+
+    values: np.ndarray
+    black_level: Any = None
+    white_level: float | None = None
+    bayer: str | None = None
+
+
+def read_photograph(path: str | os.PathLike[str], pictures: "Pictures") -> Photograph:
+    """Read a picture and undo its black level and curve.
+
+    Parameters
+    ----------
+    path : path-like
+        8- or 16-bit PNG, TIFF or JPEG, EXR, Radiance, or camera raw.
+    pictures : Pictures
+        What the manifest says of all of them.
+
+    Returns
+    -------
+    Photograph
+        Values below black stay negative, values above white stay above 1 (linear pictures; curves end at white).
+
+    Raises
+    ------
+    FormatError
+        Missing or damaged file, transparency, more channels than three.
+    ConfigError
+        What the manifest says does not fit this kind of file.
+    """
+    path = Path(path)
+    raw = _read_stored(path)
+    bayer = raw.bayer if pictures.bayer == "file" else pictures.bayer
+    black = raw.black_level if pictures.black_level == "file" else float(pictures.black_level)
+    white = raw.white_level if pictures.white_level == "file" else float(pictures.white_level)
+    for key, value in (("bayer", bayer if pictures.bayer == "file" else ""), ("black_level", black), ("white_level", white)):
+        if value is None:
+            raise ConfigError(f"{path}: 'pictures.{key}' is file, but only camera raw files state it; write it down")
+    if raw.bayer is not None and bayer is None:
+        raise ConfigError(f"{path}: camera raw holds a mosaic; set 'pictures.bayer' to file")
+    if bayer is not None and raw.values.ndim != 2:
+        raise FormatError(f"{path}: has {raw.values.shape[2]} channels, but 'pictures.bayer' says it is a mosaic")
+    _check_levels(path, raw.values, float(white))
+    top = raw.values if raw.values.ndim == 2 else raw.values.max(axis=2)
+    saturated = top >= SATURATED * float(white)
+    linear = _linear(path, raw.values, pictures.transfer, black, float(white))
+    if bayer is None and linear.ndim == 2:
+        linear = np.repeat(linear[..., None], 3, axis=2)
+    return Photograph(linear, bayer, saturated)
+
+
+def read_mask(path: str | os.PathLike[str], shape: tuple[int, int]) -> np.ndarray:
+    """A mask picture as bool (H, W): brighter than half of its own brightest value. FormatError for another size."""
+    values = read_image(path)
+    grey = values if values.ndim == 2 else values[..., :3].max(axis=2)
+    if grey.shape != shape:
+        raise FormatError(f"{path}: mask of {grey.shape[1]}x{grey.shape[0]} pixels, the pictures have {shape[1]}x{shape[0]}")
+    if not grey.max() > 0:
+        raise FormatError(f"{path}: the mask is black everywhere, expected bright pixels on the subject")
+    return grey > grey.max() / 2
+
+
+def peek_photograph(path: Path) -> str:
+    """Size and kind of values of a picture, for a draft; why it cannot be read, if so."""
+    try:
+        values = _read_stored(path).values
+    except (FormatError, ConfigError) as error:
+        return str(error)
+    channels = 1 if values.ndim == 2 else values.shape[2]
+    return (
+        f"{values.shape[1]}x{values.shape[0]} pixels, {channels} channels, {values.dtype}, values {values.min():g} to "
+        f"{values.max():g}"
+    )
+
+
+def _read_stored(path: Path) -> _Raw:
+    """Values as stored, without transparency."""
+    if path.suffix.lower() in RAW_SUFFIXES:
+        return _read_camera_raw(path)
+    values = read_image(path)
+    if values.ndim == 3 and values.shape[2] == 4:
+        opaque = np.iinfo(values.dtype).max if np.issubdtype(values.dtype, np.integer) else 1
+        if not (values[..., 3] == opaque).all():
+            raise FormatError(f"{path}: has transparent pixels; export without alpha, and give a mask instead")
+        values = np.ascontiguousarray(values[..., :3])
+    if values.ndim == 3 and values.shape[2] == 1:
+        values = values[..., 0]
+    if values.ndim == 3 and values.shape[2] != 3:
+        raise FormatError(f"{path}: {values.shape[2]} channels, expected grey or RGB")
+    return _Raw(values)
+
+
+def _check_levels(path: Path, values: np.ndarray, white: float) -> None:
+    """A white level beyond what the file can hold, or one that float pictures cannot mean, is a mistake."""
+    if np.issubdtype(values.dtype, np.integer):
+        if white > np.iinfo(values.dtype).max:
+            raise ConfigError(
+                f"{path}: holds {values.dtype}, but 'pictures.white_level' is {white:g}, above {np.iinfo(values.dtype).max}"
+            )
+    elif not np.isfinite(values).all():
+        y, x = np.argwhere(~np.isfinite(values))[0][:2]
+        raise FormatError(f"{path}: value at row {y}, column {x} is not finite; half floats end at 65504")
+
+
+def _linear(path: Path, values: np.ndarray, transfer: str | float, black: Any, white: float) -> np.ndarray:
+    """Curve and levels undone, float32."""
+    if transfer == "linear":
+        low = np.asarray(black, np.float32)
+        return (values.astype(np.float32) - low) / (np.float32(white) - low)
+    if values.dtype not in (np.uint8, np.uint16):
+        raise ConfigError(f"{path}: holds {values.dtype} values, for which 'pictures.transfer' must be linear")
+    return make_transfer_table(transfer, 256 if values.dtype == np.uint8 else 65536, white=int(white))[values]
+
+
+def _read_camera_raw(path: Path) -> _Raw:
+    """Mosaic, levels and pattern of a camera raw file through LibRaw (optional package rawpy)."""
+    try:
+        import rawpy
+    except ImportError:
+        raise ConfigError(
+            f"{path}: camera raw needs the package rawpy: pip install 'olatkit[raw]', or convert the pictures to linear "
+            "16-bit TIFF"
+        ) from None
+    with _rawpy_errors(path), rawpy.imread(str(path)) as raw:
+        values = np.array(raw.raw_image_visible)
+        if values.ndim != 2 or raw.raw_pattern is None or raw.raw_pattern.shape != (2, 2):
+            raise FormatError(f"{path}: its sensor has no 2x2 Bayer pattern; convert it to linear 16-bit TIFF")
+        colors = raw.raw_colors_visible
+        levels = np.asarray(raw.black_level_per_channel, np.float32)[colors]
+        letters = raw.color_desc.decode("ascii").lower()
+        pattern = "".join(letters[colors[y, x]] for y in (0, 1) for x in (0, 1))
+        return _Raw(values, levels, float(raw.white_level), pattern)
+
+
+@contextmanager
+def _rawpy_errors(path: Path) -> Iterator[None]:
+    """LibRaw's errors as one line."""
+    import rawpy
+
+    try:
+        yield
+    except (rawpy.LibRawError, OSError) as error:
+        raise FormatError(f"{path}: cannot be read as camera raw: {error}") from error
