@@ -40,6 +40,36 @@ def rotation_y(yaw_deg: float) -> np.ndarray:
     return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
 
 
+def rotation_matrix(yaw_deg: float, pitch_deg: float = 0.0, roll_deg: float = 0.0) -> np.ndarray:
+    """R_y(yaw) R_x(pitch) R_z(roll), shape (3, 3): roll acts first, yaw last.
+
+    Positive yaw takes +Z to +X, positive pitch takes +Y to +Z (what was above comes to the camera's side), positive
+    roll takes +X to +Y (counter-clockwise in the picture).
+    """
+    a, b = np.radians(pitch_deg), np.radians(roll_deg)
+    pitch = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
+    roll = np.array([[np.cos(b), -np.sin(b), 0], [np.sin(b), np.cos(b), 0], [0, 0, 1]])
+    return rotation_y(yaw_deg) @ pitch @ roll
+
+
+def mirror_ball_directions(size_px: int) -> tuple[np.ndarray, np.ndarray]:
+    """Directions that a mirror ball at the subject shows to a distant camera on +Z.
+
+    Returns
+    -------
+    directions : ndarray, shape (size_px, size_px, 3)
+        Unit directions reflected at every pixel centre; +Z at the ball's centre, -Z at its rim.
+    inside : ndarray of bool, shape (size_px, size_px)
+        Pixels whose centre lies on the ball, which touches the picture's edges.
+    """
+    axis = (np.arange(size_px) + 0.5) / size_px * 2 - 1
+    right, down = np.meshgrid(axis, axis)
+    squared = right**2 + down**2
+    normals = np.stack([right, -down, np.sqrt(np.maximum(1 - squared, 0))], axis=-1)
+    normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1)
+    return 2 * normals[..., 2:] * normals - np.array([0, 0, 1.0]), squared <= 1
+
+
 def fibonacci_directions(n: int, relax_steps: int = 200) -> np.ndarray:
     """Spread ``n`` directions evenly over the sphere, shape (n, 3), float64 unit vectors.
 
