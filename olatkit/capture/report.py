@@ -113,7 +113,7 @@ def _key_numbers(take: Take) -> list[tuple[str, str]]:
     (height, width), (_, _, box_h, box_w) = take.shape, take.box
     dead = int((~np.asarray(take.rig.enabled)).sum())
     items = [
-        ("imagesets", f"{len(take)} at {take.frame_rate_hz:g} per s"),
+        ("imagesets", f"{len(take)}" + (f" at {take.frame_rate_hz:g} per s" if take.frame_rate_hz > 0 else "")),
         ("lights", f"{len(take.rig)}" + (f", {dead} dead" if dead else "")),
         ("picture", f"{width} × {height} px"),
         ("stored region", f"{box_w} × {box_h} px"),

@@ -34,9 +34,11 @@ def describe_hdf5(path: Path) -> Description:
 
 
 def describe_parts(path: Path) -> Description:
-    """The folder in which an ingest keeps finished imagesets until all are there."""
+    """The folder in which an ingest keeps finished imagesets, and an import finished lights, until all are there."""
     try:
         plan = json.loads((path / "plan.json").read_text(encoding="utf-8"))
+        if plan.get("command") == "import":
+            return _describe_import(path, str(plan["digest"]), str(plan["source"]), len(plan["pictures"]))
         with np.load(path / "plan.npz") as arrays:
             wanted = len(arrays["references"])
         digest, source = plan["digest"], str(plan["source"])
@@ -52,19 +54,31 @@ def describe_parts(path: Path) -> Description:
     return Description("parts of an unfinished ingest", facts)
 
 
+def _describe_import(path: Path, digest: str, source: str, wanted: int) -> Description:
+    done = sum(part_is_whole(path / f"{light:06d}.h5", digest) for light in range(wanted))
+    facts = (
+        text("source", source, "source"),
+        Fact("pictures", f"{done} of {wanted} done", "pictures_done", [done, wanted]),
+        text("next", "run the same import again: it goes on where it stopped", "next"),
+        file_size(sum(file.stat().st_size for file in path.iterdir() if file.is_file())),
+    )
+    return Description("parts of an unfinished import", facts)
+
+
 def _describe_take(path: Path) -> Description:
     with open_take(path) as take:
         (height, width), (top, left, box_h, box_w) = take.shape, take.box
         dead = int((~np.asarray(take.rig.enabled)).sum())
         facts = [
             number("imagesets", len(take), "", "imagesets"),
-            number("rate", take.frame_rate_hz, "imagesets per s", "frame_rate_hz"),
             span("reference instants", take.times_s, "s", "times_s", ".6g"),
             Fact("lights", f"{len(take.rig)}, {dead} dead, rig '{take.rig.name}'", "lights", len(take.rig)),
             size("picture", width, height, "size_px"),
             Fact("stored region", f"{box_w} x {box_h} px at ({left}, {top})", "box_px", [left, top, box_w, box_h]),
             Fact("stored as", ENCODINGS.get(take.encoding, take.encoding), "encoding", take.encoding),
         ]
+        if take.frame_rate_hz > 0:  # photographs of one instant have no rate
+            facts.insert(1, number("rate", take.frame_rate_hz, "imagesets per s", "frame_rate_hz"))
         if take.schedule is not None:
             facts.append(text("schedule", f"{take.schedule.name}, cycle {take.schedule.cycle} frames", "schedule"))
         facts += _note_facts(take.notes) + _stat_facts(take.stats) + _quality_facts(take.quality)

@@ -81,12 +81,14 @@ class _Look:
 def _extras(take: Take, plan: CapturePlan | None, stream: FrameStream | None) -> ReportExtras:
     look = _look_at(take, len(take) // 2)
     comparison, comb = [], None
+    # An import has no tracking frame: its fully lit picture is the sum itself.
+    closure = _closure(take, look) if take.schedule is not None else []
     if plan is not None and stream is not None:
         comb = _comb(plan, stream)
         if plan.config.motion.method != "none":
             comparison = _comparison(take, plan, stream)
     return ReportExtras(
-        look.index, _turntable(take, look), _closure(take, look), comparison, _sheet(take, look), look.levels, comb
+        look.index, _turntable(take, look), closure, comparison, _sheet(take, look), look.levels, comb
     )
 
 
