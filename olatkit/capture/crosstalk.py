@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from olatkit.capture.cut_highlights import remove_hidden_leak
 from olatkit.rig import LightRig
 from olatkit.schedule import LightingSchedule
 
@@ -38,7 +39,8 @@ class CrosstalkEstimate:
 
 
 def invert_crosstalk(
-    frames: np.ndarray, eps: float, previous: np.ndarray | None = None, *, out: np.ndarray | None = None
+    frames: np.ndarray, eps: float, previous: np.ndarray | None = None, *, cut: np.ndarray | None = None,
+    mosaic: bool = False, out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Undo crosstalk along consecutive frames by the recursion x_n = (y_n - ε x_{n-1}) / (1 - ε).
 
@@ -51,6 +53,11 @@ def invert_crosstalk(
     previous : ndarray, shape (...), optional
         The corrected frame before the first one. Without it the first frame keeps its leak, which is wrong by
         ε (y_0 - x_{-1}) there and fades by a factor ε/(1-ε) per frame.
+    cut : ndarray of bool, shape (T, ...), optional
+        Where the recorded frames are saturated. They leak more than their values say; the rest is removed by
+        :func:`~olatkit.capture.cut_highlights.remove_hidden_leak`. Frames are then pictures (T, H, W[, 3]).
+    mosaic : bool
+        Whether the frames are Bayer mosaics; only matters with ``cut``.
     out : ndarray, optional
         Where to write; may be ``frames``.
 
@@ -69,6 +76,8 @@ def invert_crosstalk(
     share, scale = frames.dtype.type(eps), frames.dtype.type(1 / (1 - eps))
     for n, frame in enumerate(frames):
         result[n] = frame if previous is None else (frame - share * previous) * scale
+        if cut is not None and n and eps and cut[n - 1].any():
+            remove_hidden_leak(result[n], cut[n - 1], eps, mosaic=mosaic)
         previous = result[n]
     return result
 

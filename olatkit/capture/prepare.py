@@ -116,7 +116,8 @@ class FrameWindow:
     def glimpse(self, tick: int) -> np.ndarray:
         """One frame as :meth:`frame` gives it, but crosstalk stays in it; for looking at a few frames of a take."""
         i = self._index[tick]
-        linear, self.saturated[tick] = _linearise(self._stream.read(i, i + 1)[0], self._calibration)
+        linear, cut = _linearise(self._stream.read(i, i + 1)[0], self._calibration)
+        self.saturated[tick] = int(cut.sum())
         return self._prepare_one(linear)
 
     def forget(self, tick: int) -> None:
@@ -129,21 +130,28 @@ class FrameWindow:
         start = first - WARM_UP if self._calibration.crosstalk else first
         lo, hi = np.searchsorted(self._ticks, (start, first + BLOCK))
         raw = self._stream.read(int(lo), int(hi))
-        linear = []
-        for i, frame in enumerate(raw):
-            values, self.saturated[int(self._ticks[lo + i])] = _linearise(frame, self._calibration)
-            linear.append(values)
         ticks = self._ticks[lo:hi]
+        linear, cuts = [], []
+        for tick, frame in zip(ticks, raw, strict=True):
+            values, cut = _linearise(frame, self._calibration)
+            self.saturated[int(tick)] = int(cut.sum())
+            linear.append(values)
+            cuts.append(cut)
         if self._calibration.crosstalk and linear:
-            linear = self._without_crosstalk(linear, ticks)
+            linear = self._without_crosstalk(linear, cuts, ticks)
             self.uncorrected.update(int(t) for t in self._after_gaps(ticks) if t >= first)
         return {int(t): self._prepare_one(v) for t, v in zip(ticks, linear, strict=True) if t >= first}
 
-    def _without_crosstalk(self, linear: list[np.ndarray], ticks: np.ndarray) -> list[np.ndarray]:
+    def _without_crosstalk(
+        self, linear: list[np.ndarray], cuts: list[np.ndarray], ticks: np.ndarray
+    ) -> list[np.ndarray]:
         """Invert crosstalk along every run of frames without a gap."""
         starts = np.flatnonzero(np.diff(ticks) != 1) + 1
-        runs = np.split(np.stack(linear), starts)
-        return [frame for run in runs for frame in invert_crosstalk(run, self._calibration.crosstalk, out=run)]
+        eps, mosaic = self._calibration.crosstalk, self._calibration.bayer is not None
+        clean: list[np.ndarray] = []
+        for run, cut in zip(np.split(np.stack(linear), starts), np.split(np.stack(cuts), starts), strict=True):
+            clean.extend(invert_crosstalk(run, eps, cut=cut, mosaic=mosaic, out=run))
+        return clean
 
     def _after_gaps(self, ticks: np.ndarray) -> np.ndarray:
         """Ticks whose leak came from a frame that is missing: it stays in them."""
@@ -164,8 +172,8 @@ def _sensor_region(calibration: Calibration) -> tuple[slice, slice, int, int]:
     return slice(y0, top + height + MARGIN), slice(x0, left + width + MARGIN), top - y0, left - x0
 
 
-def _linearise(frame: np.ndarray, calibration: Calibration) -> tuple[np.ndarray, int]:
-    """Raw frame to linear values of the wanted region, 1.0 = full scale; and how many are saturated."""
+def _linearise(frame: np.ndarray, calibration: Calibration) -> tuple[np.ndarray, np.ndarray]:
+    """Raw frame to linear values of the wanted region, 1.0 = full scale; and which of them are saturated."""
     if calibration.bad is not None:
         from olatkit.capture.calibrate import replace_bad_pixels
 
@@ -173,7 +181,7 @@ def _linearise(frame: np.ndarray, calibration: Calibration) -> tuple[np.ndarray,
     rows, columns, _, _ = _sensor_region(calibration)
     raw = frame[rows, columns]
     span = np.float32(calibration.white - calibration.black)
-    saturated = int((raw >= calibration.black + calibration.saturation * float(span)).sum())
+    saturated = raw >= calibration.black + calibration.saturation * float(span)
     black = calibration.black if calibration.dark is None else calibration.dark[rows, columns]
     linear = (raw.astype(np.float32) - np.asarray(black, np.float32)) / span
     if calibration.flat is not None:

@@ -108,7 +108,7 @@ def test_saturated_values_are_counted():
 
 def long_run(count=100):
     rng = np.random.default_rng(0)
-    return rng.random((count, 16, 16)).astype(np.float32)
+    return (0.95 * rng.random((count, 16, 16))).astype(np.float32)  # below saturation
 
 
 def small(frames, ticks=None, share=0.1):
@@ -136,6 +136,15 @@ def test_frames_do_not_depend_on_who_asks_when(order, forget):
         np.testing.assert_array_equal(frames.frame(tick), fresh[tick])
         for old in forget:
             frames.forget(old)
+
+
+def test_the_leak_of_a_cut_highlight_is_found_in_the_next_frame():
+    """Frame 30 holds a highlight of four times full scale, cut there; its true leak into frame 31 is 0.1 x 4."""
+    light = np.full((100, 16, 16), 0.2, np.float32)
+    light[30, 5:9, 6:9] = 4
+    frames = small(np.minimum(leak(light, 0.1), 1).astype(np.float32))
+    np.testing.assert_allclose(frames.frame(31)[..., 0], light[31], atol=2e-3)
+    np.testing.assert_allclose(frames.frame(32)[..., 0], light[32], atol=2e-4)
 
 
 def test_a_gap_restarts_the_recursion_and_is_flagged():
