@@ -1,4 +1,4 @@
-"""Options and the progress bar that several commands share."""
+"""Options and the progress report that several commands share."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +9,7 @@ import click
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
+LINE_SECONDS = 3.0
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace existing outputs, file by file.")
 workers_option = click.option(
     "--workers", type=click.IntRange(min=1), default=None, help="Workers at once.  [default: one per core]"
@@ -36,8 +37,18 @@ def parse_size(_ctx: click.Context, _param: click.Parameter, value: str | None) 
 
 @contextmanager
 def progress_bar(*texts: str) -> Iterator[Any]:
-    """Yield ``progress(done, total)`` that draws a bar with ETA on stderr; a tuple of them for several texts."""
+    """Yield ``progress(done, total)`` that reports on stderr; a tuple of them for several texts.
+
+    A terminal sees a bar with ETA. A log file gets a line for every tenth of the work, but none of work that is done
+    within seconds.
+    """
     from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        tellers = tuple(_teller_of_lines(text) for text in texts)
+        yield tellers if len(tellers) > 1 else tellers[0]
+        return
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -67,8 +78,37 @@ def progress_bar(*texts: str) -> Iterator[Any]:
 
         return tell
 
-    console = Console(stderr=True)
-    # In a log file a bar is noise, and an error is to stand alone.
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console) as bar:
         tellers = tuple(teller(text) for text in texts)
         yield tellers if len(tellers) > 1 else tellers[0]
+
+
+def _teller_of_lines(text: str) -> Callable[[int, int], None]:
+    """Tell of progress in lines, at most one in :data:`LINE_SECONDS` and one for a tenth of the work."""
+    from time import monotonic
+
+    start = spoken = monotonic()
+    tenth = first = -1
+
+    def tell(done: int, total: int) -> None:
+        nonlocal start, spoken, tenth, first
+        now = monotonic()
+        if first < 0:
+            # The clock starts with the first news; what a resumed run found done was no work of this one.
+            start, spoken, first, tenth = now, now, done, 10 * done // max(total, 1)
+        if now - spoken < LINE_SECONDS or 10 * done // max(total, 1) <= tenth:
+            return
+        spoken, tenth = now, 10 * done // total
+        left = (now - start) / (done - first) * (total - done)
+        click.echo(f"{text}: {done} of {total}, {_clock(now - start)} gone, {_clock(left)} left", err=True)
+
+    return tell
+
+
+def _clock(seconds: float) -> str:
+    """12 s, 3 min 05 s or 2 h 10 min."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes_left = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes_left:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -4,6 +4,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from olatkit.io.cine_writer import write_cine
 from olatkit.io.documents import write_rig, write_schedule
 from olatkit.io.outputs import refuse_existing
 from olatkit.io.truth import TruthWriter, write_truth
+from olatkit.jobs.schedulers import default_workers
 from olatkit.simulate.stage import Stage, choose_references
 
 OUTPUTS = ("take.cine", "rig.json", "schedule.json", "truth.h5")
@@ -38,7 +40,8 @@ def simulate(
     truth : int or None
         Number of reference instants with ground truth, spread over the take; None for all, 0 for no ``truth.h5``.
     workers : int, optional
-        Frames computed at once, one thread each; one per core by default. The bytes do not depend on it.
+        Frames computed at once, one thread each; by default one per core that the process may use.
+        The bytes do not depend on it.
     overwrite : bool
         Replace existing files, each when its successor is whole.
     progress : callable, optional
@@ -77,8 +80,8 @@ def simulate(
     references = np.intersect1d(choose_references(np.intersect1d(stage.reference_ticks(ticks), kept), truth), kept)
     steps = _Steps(len(kept) + 4 * len(references), progress)
     sensor, rate = stage.sensor, stage.schedule.frame_rate_hz
-    workers = workers or os.cpu_count() or 1
-    with ThreadPoolExecutor(workers) as pool:
+    workers = workers or default_workers()
+    with _pool(workers) as pool:
         frames = _in_order(pool, stage.frame, kept, _ahead(stage, workers), steps)
         write_cine(
             paths[0], frames, frame_rate_hz=rate, bayer=sensor.bayer, packing="p12l" if sensor.bits == 12 else "u16",
@@ -92,11 +95,22 @@ def simulate(
     return paths
 
 
+@contextmanager
+def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads; after an error or an interruption those frames that nobody has started are not computed any more."""
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 class _Steps:
     """Counts finished steps and tells the caller."""
 
     def __init__(self, total: int, progress: Callable[[int, int], object] | None) -> None:
         self._done, self._total, self._progress = 0, total, progress
+        self.advance(0)
 
     def advance(self, count: int = 1) -> None:
         self._done += count

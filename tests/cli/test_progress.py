@@ -1,0 +1,55 @@
+"""What a log file and an interrupted user get to read."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from olatkit.cli import options
+from olatkit.cli.options import progress_bar
+
+
+def test_a_log_file_gets_a_line_for_every_tenth(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(options, "LINE_SECONDS", 0.0)
+    with progress_bar("simulate") as progress:
+        for done in range(201):
+            progress(done, 200)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 10
+    assert lines[0].startswith("simulate: 20 of 200, 0 s gone, 0 s left")
+    assert lines[-1].startswith("simulate: 200 of 200")
+
+
+def test_short_work_leaves_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_bar("one", "two") as (one, two):
+        for done in range(11):
+            one(done, 10)
+            two(done, 10)
+        one(0, 0)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("seconds, text", [(7.4, "7 s"), (125, "2 min 05 s"), (7800, "2 h 10 min")])
+def test_durations_are_for_people(seconds: float, text: str) -> None:
+    assert options._clock(seconds) == text
+
+
+def test_an_interrupted_simulation_says_what_is_left(tmp_path: Path) -> None:
+    """Nothing is kept of a take that was not whole, so there is nothing to go on with."""
+    command = [sys.executable, "-m", "olatkit", "simulate", str(tmp_path / "o"), "--size", "48", "--seconds", "60"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "o" / "take.cine.part").exists():
+            assert process.poll() is None, process.stderr and process.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        os.kill(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "stopped; nothing is half-written, finished files stay"
+    assert "go on" not in said
+    assert not list((tmp_path / "o").iterdir())
