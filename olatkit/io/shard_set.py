@@ -1,0 +1,99 @@
+"""A folder of shards opened for reading: pairs of neighbouring imagesets, across the edges of files."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from olatkit.errors import FormatError
+from olatkit.io.shard_index import BANK, ShardEntry, TakeEntry, read_index
+from olatkit.io.shards import ShardReader
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Imagesets ``first`` and ``first + 1`` of a take."""
+
+    take: str
+    subject: str
+    first: int
+
+
+class ShardSet:
+    """The shards of a folder; files are opened when they are first needed.
+
+    Parameters
+    ----------
+    folder : path
+        What ``olatkit build-shards`` wrote.
+    split : str, optional
+        Only the takes of this split; all if None.
+
+    Raises
+    ------
+    FormatError
+        No index, a newer version, a missing file, or no take in the split.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], split: str | None = None) -> None:
+        self.folder = Path(folder)
+        self.index = read_index(folder)
+        self.takes: tuple[TakeEntry, ...] = self.index.takes_of(split)
+        if not self.takes:
+            raise FormatError(f"{self.folder}: no take in split '{split}', it has {', '.join(self.index.splits)}")
+        self.pairs: tuple[Pair, ...] = tuple(
+            Pair(take.name, take.subject, first) for take in self.takes for first in range(take.imagesets - 1)
+        )
+        self._entries = {
+            (take.name, shard.first + i): shard
+            for take in self.takes
+            for shard in self.index.shards_of(take.name)
+            for i in range(shard.imagesets)
+        }
+        self._readers: dict[str, ShardReader] = {}
+
+    @property
+    def bank(self) -> Path | None:
+        """The lighting bank that lies beside the index, or None."""
+        return self.folder / BANK if self.index.bank_sha256 else None
+
+    def locate(self, take: str, imageset: int) -> tuple[ShardReader, int]:
+        """The shard that holds an imageset of a take, and its place there."""
+        if (take, imageset) not in self._entries:
+            raise IndexError(f"{self.folder}: take '{take}' has no imageset {imageset}")
+        entry = self._entries[take, imageset]
+        return self.reader(entry), imageset - entry.first
+
+    def reader(self, entry: ShardEntry) -> ShardReader:
+        """An open shard, held against what the index says of it."""
+        if entry.file not in self._readers:
+            path = self.folder / entry.file
+            reader = ShardReader(path)
+            h, size = reader.header, path.stat().st_size
+            found = (h.take, h.first, h.count, h.pairs, h.size, h.tile, h.baked)
+            said = (entry.take, entry.first, entry.imagesets, entry.pairs, self.index.size, self.index.tile,
+                    self.index.baked)
+            if found != said or size != entry.bytes:
+                raise FormatError(
+                    f"{path}: holds {found} in {size} bytes, index.json says {said} in {entry.bytes} (take, first "
+                    "imageset, imagesets, pairs, size, tile, baked); the file belongs to another build"
+                )
+            self._readers[entry.file] = reader
+        return self._readers[entry.file]
+
+    def read_full(self, take: str, imageset: int) -> np.ndarray:
+        """Fully lit picture (S, S, 3) uint8 sRGB."""
+        reader, row = self.locate(take, imageset)
+        return reader.read("full", row)
+
+    def close(self) -> None:
+        """Close all files; they are opened again when needed."""
+        for reader in self._readers.values():
+            reader.close()
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __repr__(self) -> str:
+        return f"ShardSet('{self.folder}', {len(self.takes)} takes, {len(self.pairs)} pairs, {self.index.size} px)"
