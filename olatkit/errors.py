@@ -23,3 +23,7 @@ class ConfigError(OlatkitError, ValueError):
 
 class OutputExistsError(OlatkitError, FileExistsError):
     """The output is already there and the user did not ask to overwrite it."""
+
+
+class TrainingError(OlatkitError, RuntimeError):
+    """A training cannot go on: a loss is not finite, or the memory does not suffice."""
