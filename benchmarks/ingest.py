@@ -3,13 +3,19 @@
 The plain demultiplexer does what a user would write: for every imageset twelve DIS flows from the reference to the
 tracking frames (finest scale 0, patch stride 3), displacements linear in time, two bicubic warps of the whole frame
 per light, the linear blend, and a cast to half floats. It starts from demosaiced frames in memory and writes
-nothing. ``olatkit ingest`` is timed with everything: file, phase, demosaic, region, flow, warp, codes, compression.
+nothing. ``olatkit ingest`` is timed with everything: file, phase, demosaic, region, flow, warp, codes, compression
+and, for the second time given, the report.
+
+Then the same ingest runs on one thread under a profiler, and the time of every kind of work is printed. Their sum
+over the number of workers is what the run would take if nothing waited: the limit it is compared to.
 
     python benchmarks/ingest.py [--size 512] [--frames 1480] [--workers 2] [--folder KEEP] [--json FILE]
 """
 
 import argparse
+import cProfile
 import json
+import pstats
 import resource
 import subprocess
 import sys
@@ -104,6 +110,42 @@ def make_take(folder, size, frames, speed):
     )
 
 
+WORK = {  # kind of work: names of the functions that do it and nothing else
+    "warp": ("{remap}",),
+    "flow": ("'cv2.DenseOpticalFlow' objects",),
+    "demosaic": ("(demosaic_into)", "(_linearise)", "(invert_crosstalk)"),
+    "unpack frames": ("(unpack_p12l)",),
+    "blend and statistics": ("{addWeighted}", "{mean}", "{absdiff}"),
+    "encode": ("(encode)", "(_encode)", "(scatter)"),
+    "compress": ("(pack)",),
+    "write": ("Outlet.write", "posix.replace"),
+}
+
+
+def where_time_goes(folder, scratch):
+    """Seconds of every kind of work of one ingest on one thread; the rest is under 'everything else'."""
+    from olatkit.jobs.ingest import ingest
+
+    profile = cProfile.Profile()
+    profile.enable()
+    ingest(
+        folder / "take.cine", folder / "rig.json", folder / "schedule.json", Path(scratch) / "profiled.olat.h5",
+        scheduler="sync", overwrite=True,
+    )  # fmt: skip
+    profile.disable()
+    seconds, total = dict.fromkeys(WORK, 0.0), 0.0
+    calls = dict.fromkeys(WORK, 0)
+    for (_file, _line, name), (_, count, own, _, _) in pstats.Stats(profile).stats.items():
+        total += own
+        text = "{" + name[1:-1] + "}" if name.startswith("<") else f"({name})"
+        for work, names in WORK.items():
+            if any(part in text for part in names):
+                seconds[work] += own
+                calls[work] += count
+    seconds["everything else"] = total - sum(seconds.values())
+    return seconds, calls
+
+
 def truth_at(size, speed, tick):
     """Exact images of all lights at a tick, (L, H, W, 3) in the head's own units, and the dilated silhouette."""
     head = ReferenceHead(size, speed, 0.3, samples=1)
@@ -146,6 +188,10 @@ def main():
         subprocess.run(command, check=True)
         whole = time.perf_counter() - start
         memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+        start = time.perf_counter()
+        subprocess.run([part for part in command if part != "--no-report"], check=True)
+        reported = time.perf_counter() - start
+        memory_with_report = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
         take = olatkit.open_take(out)
         phase = int(take.notes["phase"])
         stream = olatkit.open_stream(folder / "take.cine")
@@ -171,13 +217,26 @@ def main():
             "plain_s_per_imageset": plain_s,
             "ingest_s_per_imageset": ours,
             "ratio": plain_s / ours,
+            "report_s": reported - whole,
             "peak_gb": memory,
+            "peak_gb_with_report": memory_with_report,
             "mb_per_imageset": out.stat().st_size / len(take) / 1e6,
             "plain_db": psnr(plain, truth, mask),
             "ingest_db": psnr(take[middle].radiance, truth, mask),
         }
         for key, value in result.items():
             print(f"{key:24s} {value:.4g}")
+        seconds, calls = where_time_goes(folder, scratch)
+        print(f"\non one thread, per imageset ({len(take)} of them):")
+        for work, spent in sorted(seconds.items(), key=lambda item: -item[1]):
+            count = f"{calls[work] / len(take):8.1f} calls" if work in calls else ""
+            print(f"  {work:22s} {1000 * spent / len(take):7.1f} ms {count}")
+        limit = sum(seconds.values()) / args.workers
+        stored = out.stat().st_size / 1e6
+        read = (folder / "take.cine").stat().st_size / 1e6
+        print(f"  read {read / len(take):.1f} MB, stored {stored / len(take):.1f} MB, written twice (part, take)")
+        print(f"limit if nothing waited: {limit:.1f} s on {args.workers} workers; the run took {whole:.1f} s")
+        result |= {"limit_s": limit, "whole_s": whole, "work_s": seconds}
         if args.json:
             args.json.write_text(json.dumps(result, indent=1))
 

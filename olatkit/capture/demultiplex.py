@@ -13,6 +13,7 @@ from olatkit.capture.windows import Observation, observe_slot, tracking_ticks
 from olatkit.color import grey_mean
 from olatkit.errors import CaptureError
 from olatkit.imageset import CROSSTALK, INTERPOLATED, LOW_FLOW_CONFIDENCE, ONE_SIDED, SATURATED
+from olatkit.once import Once
 from olatkit.rig import LightRig
 from olatkit.schedule import LightingSchedule
 from olatkit.vision.flow import FlowTable, grey8
@@ -61,14 +62,11 @@ class Demultiplexer:
         quality = self.config.motion.flow
         if quality == "auto":
             quality = "fine" if self.region.mask.shape[0] <= FINE_FLOW_ROWS else "balanced"
-        pictures: dict[int, np.ndarray] = {}
+        pictures: Once[int, np.ndarray] = Once()
 
         def picture(tick: int) -> np.ndarray:
-            if tick not in pictures:
-                for old in [t for t in pictures if t < tick - 4 * self.schedule.cycle]:
-                    del pictures[old]
-                pictures[tick] = grey8(frames.frame(tick), self.grey_peak)
-            return pictures[tick]
+            pictures.drop(lambda t: t < tick - 4 * self.schedule.cycle)
+            return pictures.get(tick, lambda: grey8(frames.frame(tick), self.grey_peak))
 
         return FlowTable(picture, quality=quality)
 
@@ -80,7 +78,7 @@ class Demultiplexer:
         if not ticks:
             raise CaptureError(f"tick {reference}: no tracking frame within a cycle; the take cannot be aligned there")
         anchor = min(ticks, key=lambda t: (abs(t - reference), t))
-        flows.forget(lo)
+        flows.forget(lo - cycle)  # another thread may be one imageset behind
         mask = foreground_mask(grey_mean(frames.frame(anchor)))
         return shift_reference(
             estimate_motion(flows, ticks, anchor, self.config.motion, mask), reference - anchor

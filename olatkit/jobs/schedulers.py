@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,8 @@ def _run_threads(
     keys: dict[Any, int] = {}
     nodes = []
     for i, task in enumerate(tasks):
-        node = dask.delayed(function, pure=False)(*task)
+        # Dask takes tasks in the order of their keys: neighbours run together and share what they read.
+        node = dask.delayed(function, pure=False)(*task, dask_key_name=f"task-{i:08d}")
         keys[node.key] = i
         nodes.append(node)
 
@@ -112,24 +114,9 @@ def _run_distributed(
     tell: Callable[[int], None],
 ) -> list:
     """Dask distributed: local processes or a cluster that is already running."""
-    from distributed import Client, LocalCluster, as_completed
+    with _quiet_dask(), _connect(scheduler, workers) as client:
+        from distributed import as_completed
 
-    if scheduler == "processes":
-        cluster = LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=logging.ERROR
-        )
-        client = Client(cluster)
-    else:
-        cluster = None
-        try:
-            client = (
-                Client(scheduler, timeout=15) if "://" in scheduler else Client(scheduler_file=scheduler, timeout=15)
-            )
-        except (OSError, TimeoutError) as error:
-            raise ConfigError(
-                f"no Dask scheduler answers at {scheduler}: {error}; start one with 'dask scheduler'"
-            ) from error
-    try:
         futures = [client.submit(_one_thread, function, *task, pure=False) for task in tasks]
         order = {future.key: i for i, future in enumerate(futures)}
         results: list[Any] = [None] * len(tasks)
@@ -137,10 +124,44 @@ def _run_distributed(
             results[order[future.key]] = result
             tell(order[future.key])
         return results
+
+
+@contextmanager
+def _connect(scheduler: str, workers: int) -> Iterator[Any]:
+    """A client of new processes on this machine, or of the scheduler at an address or in a file."""
+    from distributed import Client, LocalCluster
+
+    if scheduler == "processes":
+        with LocalCluster(
+            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=logging.CRITICAL
+        ) as cluster, Client(cluster) as client:
+            yield client
+        return
+    try:
+        place = {"address": scheduler} if "://" in scheduler else {"scheduler_file": scheduler}
+        client = Client(**place, timeout=15)
+    except (OSError, TimeoutError) as error:
+        raise ConfigError(
+            f"no Dask scheduler answers at {scheduler}: {error}; start one with 'dask scheduler'"
+        ) from error
+    with client:
+        yield client
+
+
+@contextmanager
+def _quiet_dask() -> Iterator[None]:
+    """Keep Dask's own log off the screen, here and in new worker processes: a failed task is told by its exception."""
+    import dask
+    import distributed  # noqa: F401  sets the level of its log when it is imported, so before ours
+
+    logger, workers = logging.getLogger("distributed"), "distributed.nanny.pre-spawn-environ"
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with dask.config.set({workers: {**dask.config.get(workers, {}), "DASK_LOGGING__DISTRIBUTED": "critical"}}):
+            yield
     finally:
-        client.close()
-        if cluster is not None:
-            cluster.close()
+        logger.setLevel(before)
 
 
 def _one_thread(function: Callable[..., Any], *task: Any) -> Any:

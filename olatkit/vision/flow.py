@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from olatkit.once import Once
 from olatkit.vision.warp import warp
 
 
@@ -66,7 +67,7 @@ def invert(displacement: np.ndarray, *, iterations: int = 3) -> np.ndarray:
 
 
 class FlowTable:
-    """Flows between pictures of one sequence, each found once and kept.
+    """Flows between pictures of one sequence, each found once and kept; threads may share a table.
 
     Only flows forward in time are computed; backward ones are their inverses. That halves the work, a forward flow
     serves both of its pictures, and the result does not depend on who asked first.
@@ -82,22 +83,21 @@ class FlowTable:
     def __init__(self, picture: Callable[[int], np.ndarray], *, quality: str = "fine") -> None:
         self.picture = picture
         self.quality = quality
-        self._forward: dict[tuple[int, int], np.ndarray] = {}
+        self._forward: Once[tuple[int, int], np.ndarray] = Once()
 
     def between(self, a: int, b: int) -> np.ndarray:
         """Flow on the grid of picture ``a`` to picture ``b``, shape (H, W, 2); not to be written to."""
         if a == b:
             return np.zeros((*self.picture(a).shape, 2), np.float32)
         first, last = min(a, b), max(a, b)
-        if (first, last) not in self._forward:
-            self._forward[first, last] = dis_flow(self.picture(first), self.picture(last), quality=self.quality)
-        field = self._forward[first, last]
+        field = self._forward.get(
+            (first, last), lambda: dis_flow(self.picture(first), self.picture(last), quality=self.quality)
+        )
         return field if a < b else invert(field)
 
     def forget(self, key: int) -> None:
         """Drop flows that start before ``key``."""
-        for pair in [p for p in self._forward if p[0] < key]:
-            del self._forward[pair]
+        self._forward.drop(lambda pair: pair[0] < key)
 
 
 def chained_flow(table: FlowTable, keys: list[int], start: int) -> dict[int, np.ndarray]:
