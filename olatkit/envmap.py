@@ -144,7 +144,7 @@ def find_clipped_light(environment: EnvironmentMap) -> ClippedLight | None:
     brightest = environment.radiance.max(axis=2)
     peak = float(brightest.max())
     top = brightest >= (1 - FLAT_STEP) * peak
-    if peak <= 0 or not (FLAT_PIXELS <= top.sum() or peak == HALF_MAX):
+    if peak <= 0 or not (top.sum() >= FLAT_PIXELS or peak == HALF_MAX):
         return None
     spots, _ = label(np.concatenate([brightest, brightest], axis=1) >= 0.5 * peak)  # twice: spots may cross the seam
     counts = np.bincount(spots[np.concatenate([top, top], axis=1)])

@@ -58,7 +58,7 @@ def _with_square_pixels(radiance: np.ndarray) -> np.ndarray:
     circle = np.sin(np.pi * (np.arange(height) + 0.5) / height)
     out = radiance.astype(np.float64)
     for row in range(height):
-        reach = min(int(round(1 / circle[row])), width) // 2  # pixels to either side
+        reach = min(round(float(1 / circle[row])), width) // 2  # pixels to either side
         if reach:
             ring = np.concatenate([out[row, width - reach :], out[row], out[row, :reach]])
             sums = np.concatenate([np.zeros((1, 3)), np.cumsum(ring, axis=0)])

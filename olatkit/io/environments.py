@@ -7,21 +7,25 @@ from pathlib import Path
 import numpy as np
 
 from olatkit.color import decode_srgb
-from olatkit.envmap import EnvironmentMap
+from olatkit.envmap import HALF_MAX, EnvironmentMap, find_clipped_light
 from olatkit.errors import FormatError
 from olatkit.geometry import row_solid_angles
 from olatkit.io.exr import EXR_MAGIC, read_exr_header
 from olatkit.io.images import read_image
+from olatkit.latlong import turn_latlong
 
 log = logging.getLogger(__name__)
 
-# Yaw [deg] that brings what a file shows in its centre column to where it belongs.
-CENTER_YAW_DEG = {"-z": 0.0, "+z": 180.0, "+x": -90.0, "-x": 90.0}
+AXES = {"+x": (1, 0, 0), "-x": (-1, 0, 0), "+y": (0, 1, 0), "-y": (0, -1, 0), "+z": (0, 0, 1), "-z": (0, 0, -1)}
 REC709_CHROMATICITIES = np.array([0.64, 0.33, 0.30, 0.60, 0.15, 0.06])
+# Higher than this, a file that is not twice as wide as high is taken for a mirror ball, a cube or a crop.
+SMALL_ROWS = 64
+# An EXR file with fewer distinct values than this was an 8-bit picture once; a mere gradient has more.
+EIGHT_BIT_VALUES = 256
 
 
 def read_environment(
-    path: str | os.PathLike[str], *, center: str = "-z", flip: bool = False
+    path: str | os.PathLike[str], *, center: str = "-z", up: str = "+y", flip: bool = False, any_aspect: bool = False
 ) -> EnvironmentMap:
     """Read a lat-long environment map as linear Rec.709 radiance.
 
@@ -29,12 +33,16 @@ def read_environment(
     ----------
     path : path
         .hdr or .exr; PNG, JPEG or TIFF are decoded from sRGB with a warning, for they hold no bright light.
-        Any height and width.
-    center : {"-z", "+z", "+x", "-x"}
-        World direction that the centre column of the file shows. "-z", behind the subject as the camera sees it,
+    center : {"-z", "+z", "+x", "-x", "+y", "-y"}
+        World direction that the centre of the file shows. "-z", behind the subject as the camera sees it,
         is this package's own convention.
+    up : {"+y", "-y", "+x", "-x", "+z", "-z"}
+        World direction that the top row of the file shows, at right angles to ``center``. "-y" is a file that stands
+        on its head.
     flip : bool
         Mirror left and right about the centre column first, for maps drawn as seen from outside the sphere.
+    any_aspect : bool
+        Accept a file of more than 64 rows that is not twice as wide as high.
 
     Returns
     -------
@@ -44,39 +52,123 @@ def read_environment(
     Raises
     ------
     FormatError
-        Missing or damaged file, not a picture, infinite values, no light at all.
+        Missing or damaged file, not a picture, another shape than lat-long, infinite values, no light at all.
+    ValueError
+        ``center`` or ``up`` is no axis, or both lie along the same one.
 
     Notes
     -----
     NaN and negative values, which lossy EXR compression leaves around black, become 0; one warning counts them
-    and states their power. Alpha is ignored.
+    and states their power. Another names a light with a flat top, whose sun was clipped. Alpha is ignored.
     """
-    if center not in CENTER_YAW_DEG:
-        raise ValueError(f"center is '{center}', expected one of {', '.join(CENTER_YAW_DEG)}")
+    rotation = file_rotation(center, up)
     path = Path(path)
-    radiance = _clean(path, _as_radiance(path, read_image(path)))
+    image = read_image(path)
+    radiance = _clean(path, _as_radiance(path, image))
+    if not any_aspect:
+        _check_aspect(path, *radiance.shape[:2])
     if not radiance.any():
         raise FormatError(f"{path}: the map is black everywhere, expected some light")
-    environment = EnvironmentMap(radiance[:, ::-1].copy() if flip else radiance, path.stem)
-    return environment.rotate(CENTER_YAW_DEG[center]) if CENTER_YAW_DEG[center] else environment
+    environment = _orient(EnvironmentMap(radiance[:, ::-1].copy() if flip else radiance, path.stem), rotation)
+    if np.issubdtype(image.dtype, np.floating):
+        _warn_about_clipping(path, environment)
+    return environment
+
+
+def file_rotation(center: str, up: str) -> np.ndarray:
+    """Rotation (3, 3) from the axes of a file, centre -Z and top +Y, to the world's.
+
+    Raises
+    ------
+    ValueError
+        Not an axis, or both on the same one.
+    """
+    for name, value in (("center", center), ("up", up)):
+        if value not in AXES:
+            raise ValueError(f"{name} is '{value}', expected one of {', '.join(AXES)}")
+    forward, upward = np.array(AXES[center], float), np.array(AXES[up], float)
+    if forward @ upward:
+        raise ValueError(f"center '{center}' and up '{up}' lie on one axis, expected a right angle between them")
+    return np.stack([np.cross(forward, upward), upward, -forward], axis=1)
+
+
+def _orient(environment: EnvironmentMap, rotation: np.ndarray) -> EnvironmentMap:
+    """Turn a file's content into the world: pixels are moved where up stays vertical, and resampled elsewhere."""
+    vertical = round(float(rotation[1, 1]))
+    if not vertical:
+        return EnvironmentMap(turn_latlong(environment.radiance, rotation)[0], environment.name)
+    if vertical < 0:  # head over heels is half a turn about the line of sight
+        environment = EnvironmentMap(environment.radiance[::-1, ::-1].copy(), environment.name)
+        rotation = rotation @ np.diag([-1.0, -1.0, 1.0])
+    yaw_deg = float(np.degrees(np.arctan2(rotation[0, 2], rotation[2, 2])))
+    return environment.rotate(yaw_deg) if yaw_deg else environment
+
+
+def _check_aspect(path: Path, height: int, width: int) -> None:
+    """Refuse large files of other shapes; say what they may be."""
+    if height <= SMALL_ROWS or abs(width / height - 2) <= 0.02:
+        return
+    shapes = {1.0: "a mirror ball or fisheye", 4 / 3: "a cube's cross", 0.75: "a cube's cross", 6.0: "a strip of cube faces",
+              1 / 6: "a strip of cube faces"}
+    guess = next((f", perhaps {name}" for ratio, name in shapes.items() if abs(width / height / ratio - 1) < 0.02), "")
+    raise FormatError(
+        f"{path}: {width} x {height} pixels{guess}; expected a lat-long map, twice as wide as high. Convert it; if it "
+        "does cover the sphere, 'olatkit envmap downsample --any-aspect' makes a map of it"
+    )
 
 
 def _as_radiance(path: Path, image: np.ndarray) -> np.ndarray:
     """Stored picture to linear RGB float32, (H, W, 3)."""
     rgb = np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image[..., :3]
+    if rgb.shape[2] != 3:
+        raise FormatError(f"{path}: {rgb.shape[2]} channels, expected red, green, blue or one grey channel")
+    is_exr = _is_exr(path)
     if np.issubdtype(rgb.dtype, np.integer):
+        if is_exr:
+            raise FormatError(f"{path}: an EXR file of whole numbers ({rgb.dtype}), expected half or float radiance")
         log.warning("%s: %d-bit picture, decoded as sRGB; it holds no light brighter than white, suns are lost",
                     path, 8 * rgb.dtype.itemsize)
         return decode_srgb(rgb.astype(np.float64) / np.iinfo(rgb.dtype).max).astype(np.float32)
-    _warn_about_primaries(path)
+    if is_exr:
+        _warn_about_primaries(path)
+        _warn_about_eight_bits(path, rgb)
     return rgb.astype(np.float32)
+
+
+def _is_exr(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4).startswith(EXR_MAGIC)
+
+
+def _warn_about_eight_bits(path: Path, rgb: np.ndarray) -> None:
+    """Warn about a linear format that carries an 8-bit picture."""
+    peak = float(np.nanmax(rgb, initial=0))
+    if peak > 255 or rgb.size < 16 * EIGHT_BIT_VALUES:
+        return
+    values = np.unique(rgb[np.isfinite(rgb)])
+    if 2 < len(values) <= EIGHT_BIT_VALUES:  # fewer: a drawn mask, not a photograph
+        log.warning(
+            "%s: only %d different values up to %g: an 8-bit picture in an EXR file. Its suns are lost, and if it was "
+            "never linearised its colours are sRGB; use the original HDR file", path, len(values), peak,
+        )
+
+
+def _warn_about_clipping(path: Path, environment: EnvironmentMap) -> None:
+    """Name a light with a flat top and what it means."""
+    clipped = find_clipped_light(environment)
+    if clipped is None:
+        return
+    x, y, z = clipped.direction
+    where = f"elevation {np.degrees(np.arcsin(np.clip(y, -1, 1))):.0f}, azimuth {np.degrees(np.arctan2(x, z)):.0f} degrees"
+    cause = "the largest half float" if clipped.peak >= HALF_MAX else "the top of the recording"
+    log.warning(
+        "%s: the brightest light (%s) is flat over %d pixels at %.4g, %s: a clipped sun, or an evenly bright lamp. A "
+        "clipped sun is weaker than it was, and shadows are too soft", path, where, clipped.pixels, clipped.peak, cause,
+    )
 
 
 def _warn_about_primaries(path: Path) -> None:
     """Warn if an EXR file states other primaries than Rec.709; its white point may be an adapted one."""
-    with path.open("rb") as file:
-        if not file.read(4).startswith(EXR_MAGIC):
-            return
     stated = read_exr_header(path).get("chromaticities")
     if stated is not None and np.abs(np.asarray(stated[:6], float) - REC709_CHROMATICITIES).max() > 0.03:
         log.warning("%s: its primaries are %s, not Rec.709; colours will be off, convert the file first",
