@@ -95,9 +95,9 @@ class FlowTable:
         )
         return field if a < b else invert(field)
 
-    def forget(self, key: int) -> None:
-        """Drop flows that start before ``key``."""
-        self._forward.drop(lambda pair: pair[0] < key)
+    def keep(self, first: int, last: int) -> None:
+        """Drop flows that start before ``first`` or end after ``last``."""
+        self._forward.drop(lambda pair: pair[0] < first or pair[1] > last)
 
 
 def chained_flow(table: FlowTable, keys: list[int], start: int) -> dict[int, np.ndarray]:
