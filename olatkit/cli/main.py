@@ -12,6 +12,7 @@ from olatkit import __version__
 # Each name is a module of this package that defines ``command``; the text is what `olatkit --help` shows.
 COMMANDS = {
     "report": "Write the report page of a take again.",
+    "calibrate": "Measure the stage: light directions and gains, colour, dark frame, crosstalk.",
     "import": "Turn photographs under one light each into a take.",
     "info": "Explain any file of a capture: stream, take, rig, schedule, map.",
     "ingest": "Demultiplex a high-speed capture into motion-compensated OLAT imagesets.",
@@ -64,7 +65,6 @@ def group(verbose: int) -> None:
     """
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     logging.basicConfig(level=level, format="%(levelname)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("distributed").setLevel(max(level, logging.ERROR))
 
 
 def main() -> None:

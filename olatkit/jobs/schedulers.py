@@ -87,8 +87,8 @@ def _run_threads(
     keys: dict[Any, int] = {}
     nodes = []
     for i, task in enumerate(tasks):
-        # Dask takes tasks in the order of their keys: neighbours run together and share what they read.
-        node = dask.delayed(function, pure=False)(*task, dask_key_name=f"task-{i:08d}")
+        # Dask takes the last key first. In order, neighbours run together and share what they read.
+        node = dask.delayed(function, pure=False)(*task, dask_key_name=f"task-{len(tasks) - i:08d}")
         keys[node.key] = i
         nodes.append(node)
 
@@ -132,8 +132,10 @@ def _connect(scheduler: str, workers: int) -> Iterator[Any]:
     from distributed import Client, LocalCluster
 
     if scheduler == "processes":
+        # Port 0: whichever is free; the usual one may be another run's.
         with LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=logging.CRITICAL
+            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0",
+            silence_logs=logging.CRITICAL,
         ) as cluster, Client(cluster) as client:
             yield client
         return

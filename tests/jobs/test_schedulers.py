@@ -1,5 +1,7 @@
 """Running tasks here, in threads, in processes and on a cluster."""
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -48,6 +50,13 @@ def test_results_come_in_order(kind, cluster):
     assert run_tasks(square, TASKS, scheduler=where(kind, cluster), workers=3) == [n * n for n in range(10)]
 
 
+def test_threads_start_tasks_in_order():
+    """Neighbouring imagesets share frames and flows; in another order every one of them would be made again."""
+    started = []
+    run_tasks(lambda n: started.append(n), [(n,) for n in range(120)], scheduler="threads", workers=1)
+    assert started == list(range(120))
+
+
 @pytest.mark.parametrize("kind", ["sync", "threads", "tcp"])
 def test_progress_counts_weights_up_to_the_total(kind, cluster):
     told = []
@@ -86,3 +95,25 @@ def test_opencv_starts_no_threads_below_ours():
 def test_unknown_schedulers(name):
     with pytest.raises(ConfigError, match=r"unknown, expected sync, threads, processes, tcp://host:port"):
         run_tasks(square, TASKS, scheduler=name)
+
+
+_PROCESSES = '''
+import logging, math, sys
+from olatkit.jobs.schedulers import run_tasks
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    try:
+        run_tasks(math.sqrt, [(4.0,), (float(sys.argv[1]),)], scheduler="processes", workers=2)
+    except ValueError as error:
+        print(error)
+'''
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number, said", [("9", ""), ("-1", "math domain error\n")])
+def test_processes_leave_no_word_on_the_screen(tmp_path, number, said):
+    """Dask logs every connection and every failed task; a failure is to be told once, by its exception."""
+    (tmp_path / "run.py").write_text(_PROCESSES)
+    command = [sys.executable, str(tmp_path / "run.py"), number]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
