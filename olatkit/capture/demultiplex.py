@@ -65,7 +65,7 @@ class Demultiplexer:
         pictures: Once[int, np.ndarray] = Once()
 
         def picture(tick: int) -> np.ndarray:
-            pictures.drop(lambda t: t < tick - 4 * self.schedule.cycle)
+            pictures.drop(lambda t: abs(t - tick) > 4 * self.schedule.cycle)
             return pictures.get(tick, lambda: grey8(frames.frame(tick), self.grey_peak))
 
         return FlowTable(picture, quality=quality)
@@ -78,7 +78,7 @@ class Demultiplexer:
         if not ticks:
             raise CaptureError(f"tick {reference}: no tracking frame within a cycle; the take cannot be aligned there")
         anchor = min(ticks, key=lambda t: (abs(t - reference), t))
-        flows.forget(lo - cycle)  # another thread may be one imageset behind
+        flows.keep(lo - cycle, hi + cycle)  # other threads may be an imageset behind or ahead
         mask = foreground_mask(grey_mean(frames.frame(anchor)))
         return shift_reference(
             estimate_motion(flows, ticks, anchor, self.config.motion, mask), reference - anchor

@@ -154,9 +154,13 @@ def test_a_table_computes_each_flow_once_and_forward():
     assert asked == [0, 20]
     np.testing.assert_array_equal(backward, invert(forward))
     assert np.abs(backward[INSIDE] + (2, 0)).mean() < 1.5 * FLOW_PX
-    table.forget(10)
+    table.keep(0, 20)
     table.between(0, 20)
-    assert asked == [0, 20, 0, 20]
+    assert asked == [0, 20]
+    for first, last in ((10, 40), (-10, 10)):
+        table.keep(first, last)
+        table.between(0, 20)
+    assert asked == [0, 20] * 3
 
 
 def test_a_table_does_not_depend_on_who_asks_first():
