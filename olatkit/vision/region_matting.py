@@ -6,6 +6,8 @@ from olatkit.errors import ConfigError
 
 # Weight of a sure guess against the smoothness of the matte.
 _TRUST = 0.1
+# Certainty from which a guess stands.
+_SURE = 0.8
 
 
 def matte_regions(image_srgb: np.ndarray, likelihoods: np.ndarray, person: np.ndarray) -> np.ndarray:
@@ -33,7 +35,8 @@ def matte_regions(image_srgb: np.ndarray, likelihoods: np.ndarray, person: np.nd
     Notes
     -----
     Each matte α minimises αᵀLα + Σ c (α - p)², with the matting Laplacian L, the guess p and the certainty c, the
-    square of the best probability's lead. The mattes of all regions sum to 1 by construction.
+    square of the best probability's lead. Pixels whose certainty is high keep their guess, unless they lie beside
+    uncertain ones. The mattes of all regions sum to 1 by construction.
 
     References
     ----------
@@ -47,13 +50,25 @@ def matte_regions(image_srgb: np.ndarray, likelihoods: np.ndarray, person: np.nd
     from scipy.sparse import diags
 
     best = np.sort(likelihoods, axis=0)
-    lead = np.where(person, np.square(best[-1] - best[-2]), 1.0).ravel().astype(np.float64)
-    weight = _TRUST * lead + 1e-5
-    system = (cf_laplacian(image_srgb / 255.0, epsilon=1e-5) + diags(weight)).tocsc()
+    lead = np.where(person, np.square(best[-1] - best[-2]), 1.0)
+    open_ = _widen(lead < _SURE)
+    out = np.where(person, likelihoods, 0).astype(np.float32)
+    if not open_.any():
+        return out
+    free, held = open_.ravel(), ~open_.ravel()
+    laplacian = cf_laplacian(image_srgb / 255.0, epsilon=1e-5, is_known=held).tocsr()[free]
+    weight = _TRUST * lead.ravel()[free] + 1e-5
+    system = (laplacian[:, free] + diags(weight)).tocsc()
     solve = ichol(system, discard_threshold=1e-3)
-    out = np.empty(likelihoods.shape, np.float32)
-    for k, plane in enumerate(likelihoods):
-        guess = np.where(person, plane, 0).ravel().astype(np.float64)
-        alpha = cg(system, weight * guess, x0=guess, M=solve, rtol=1e-4, maxiter=400)
-        out[k] = np.clip(alpha, 0, 1).reshape(plane.shape)
+    for plane in out.reshape(len(out), -1):
+        guess = plane[free].astype(np.float64)
+        known = weight * guess - laplacian[:, held] @ plane[held].astype(np.float64)
+        plane[free] = np.clip(cg(system, known, x0=guess, M=solve, rtol=1e-4, maxiter=400), 0, 1)
     return out
+
+
+def _widen(region: np.ndarray) -> np.ndarray:
+    """A region and its neighbouring pixels."""
+    import cv2
+
+    return cv2.dilate(region.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool)
