@@ -11,6 +11,8 @@ from olatkit import __version__
 
 # Each name is a module of this package that defines ``command``; the text is what `olatkit --help` shows.
 COMMANDS = {
+    "build-shards": "Turn takes into shards that a network is trained from.",
+    "shards": "Explain, verify, show and merge sets of shards.",
     "report": "Write the report page of a take again.",
     "calibrate": "Measure the stage: light directions and gains, colour, dark frame, crosstalk.",
     "import": "Turn photographs under one light each into a take.",
@@ -21,7 +23,7 @@ COMMANDS = {
 }
 
 # Commands that keep what they have done when they are stopped, and go on from there when they are run again.
-RESUMABLE = frozenset({"ingest", "import"})
+RESUMABLE = frozenset({"build-shards", "ingest", "import"})
 
 
 def load_command(name: str) -> click.Command:

@@ -36,17 +36,17 @@ def parse_size(_ctx: click.Context, _param: click.Parameter, value: str | None) 
 
 
 @contextmanager
-def progress_bar(*texts: str) -> Iterator[Any]:
+def progress_bar(*texts: str, unit: str = "") -> Iterator[Any]:
     """Yield ``progress(done, total)`` that reports on stderr; a tuple of them for several texts.
 
     A terminal sees a bar with ETA. A log file gets a line for every tenth of the work, but none of work that is done
-    within seconds.
+    within seconds. With a ``unit`` such as "imagesets" both say how many of them are done per second.
     """
     from rich.console import Console
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        tellers = tuple(_teller_of_lines(text) for text in texts)
+        tellers = tuple(_teller_of_lines(text, unit) for text in texts)
         yield tellers if len(tellers) > 1 else tellers[0]
         return
     from rich.progress import (
@@ -65,6 +65,7 @@ def progress_bar(*texts: str) -> Iterator[Any]:
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[rate]}"),
     )
 
     def teller(text: str) -> Callable[[int, int], None]:
@@ -73,8 +74,9 @@ def progress_bar(*texts: str) -> Iterator[Any]:
         def tell(done: int, total: int) -> None:
             # The bar appears with the first news, so that its clock starts with the work.
             if not tasks:
-                tasks.append(bar.add_task(text, total=total))
-            bar.update(tasks[0], completed=done, total=total)
+                tasks.append(bar.add_task(text, total=total, rate=""))
+            elapsed = bar.tasks[tasks[0]].elapsed
+            bar.update(tasks[0], completed=done, total=total, rate=_rate(done, elapsed, unit))
 
         return tell
 
@@ -83,7 +85,12 @@ def progress_bar(*texts: str) -> Iterator[Any]:
         yield tellers if len(tellers) > 1 else tellers[0]
 
 
-def _teller_of_lines(text: str) -> Callable[[int, int], None]:
+def _rate(done: int, elapsed_s: float | None, unit: str) -> str:
+    """Such as '1.25 imagesets/s', once there is something to tell."""
+    return f"{done / elapsed_s:.3g} {unit}/s" if unit and done and elapsed_s else ""
+
+
+def _teller_of_lines(text: str, unit: str) -> Callable[[int, int], None]:
     """Tell of progress in lines, at most one in :data:`LINE_SECONDS` and one for a tenth of the work."""
     from time import monotonic
 
@@ -100,7 +107,11 @@ def _teller_of_lines(text: str) -> Callable[[int, int], None]:
             return
         spoken, tenth = now, 10 * done // total
         left = (now - start) / (done - first) * (total - done)
-        click.echo(f"{text}: {done} of {total}, {_clock(now - start)} gone, {_clock(left)} left", err=True)
+        rate = _rate(done - first, now - start, unit)
+        click.echo(
+            f"{text}: {done} of {total}, {_clock(now - start)} gone, {_clock(left)} left{', ' if rate else ''}{rate}",
+            err=True,
+        )
 
     return tell
 
