@@ -70,3 +70,8 @@ def file_digest(path: Path) -> str:
     """SHA-256 of a file in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def bytes_digest(content: bytes) -> str:
+    """SHA-256 of a file's contents in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()

@@ -18,6 +18,7 @@ COMMANDS = {
     "import": "Turn photographs under one light each into a take.",
     "info": "Explain any file of a capture: stream, take, rig, schedule, map.",
     "ingest": "Demultiplex a high-speed capture into motion-compensated OLAT imagesets.",
+    "models": "Get the small public models that face labels can use.",
     "render": "Relight a take under environment maps: the weighted sum of its OLAT images.",
     "simulate": "Record a take on a simulated light stage, with ground truth.",
 }
