@@ -27,7 +27,8 @@ def _rows(model: type[BaseModel], prefix: str) -> list[str]:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             rows += _rows(kind, f"{prefix}{name}.")
         else:
-            default = str(field.default).lower() if isinstance(field.default, bool) else field.default
+            plain = isinstance(field.default, bool) or field.default is None
+            default = str(field.default).lower() if plain else field.default
             rows.append(f"| `{prefix}{name}` | {_values(kind)} | `{default}` | {field.description} |")
     return rows
 
@@ -37,7 +38,11 @@ def _values(kind: Any) -> str:
     names = {float: "number", int: "whole number", bool: "true, false", str: "text", type(None): "none"}
     if kind in names:
         return names[kind]
+    if hasattr(kind, "__metadata__"):  # a type with limits
+        return _values(kind.__origin__)
     parts = get_args(kind)
+    if get_origin(kind) is tuple:
+        return f"[{', '.join(_values(part) for part in parts)}]"
     if get_origin(kind) is not None and all(isinstance(part, str) for part in parts):
         return ", ".join(parts)
     return ", ".join(_values(part) for part in parts)

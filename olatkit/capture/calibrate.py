@@ -41,7 +41,8 @@ def find_bad_pixels(
     bayer : str, optional
         Pattern of a mosaic.
     flat : ndarray, optional
-        Mean frame of an evenly lit surface above black; pixels below half of their surroundings are bad.
+        Mean frame of an evenly lit surface above black; pixels below half of their surroundings are bad. Where the
+        surroundings are below a tenth of the frame's median, such as under a shield, pixels are not judged.
     sigma : float
         Deviation from the 5x5 neighbours of the same colour, in robust standard deviations of the frame, from
         which a dark pixel is bad.
@@ -56,7 +57,8 @@ def find_bad_pixels(
         spread = 1.4826 * np.median(np.abs(excess))
         bad[plane] = np.abs(excess) > sigma * max(float(spread), 1e-6)
         if flat is not None:
-            bad[plane] |= flat[plane] < 0.5 * _median_5x5(flat[plane])
+            around = _median_5x5(flat[plane])
+            bad[plane] |= (flat[plane] < 0.5 * around) & (around > 0.1 * np.median(flat[plane]))
     return np.any(bad, axis=2) if bad.ndim == 3 else bad
 
 
@@ -144,28 +146,21 @@ def find_transients(
     return hit
 
 
-def saturated(raw: np.ndarray, white_level: float, fraction: float = 0.985) -> np.ndarray:
-    """Raw values from ``fraction`` of the white level up, bool; taken before anything is subtracted."""
-    return np.asarray(raw) >= fraction * white_level
-
-
-def subtract_row_offset(frame: np.ndarray, optical_black: np.ndarray) -> np.ndarray:
-    """Remove what each row's shielded columns deviate from their overall mean (row noise, banding).
+def row_offsets(shielded: np.ndarray) -> np.ndarray:
+    """What the rows of a frame deviate from each other without light (row noise, banding).
 
     Parameters
     ----------
-    frame : ndarray, shape (H, W)
-        Raw frame.
-    optical_black : ndarray, shape (H, K)
-        The shielded columns of the same frame.
+    shielded : ndarray, shape (H, K) or (H, K, 3)
+        Columns of the frame that no light reaches, less their mean dark frame.
 
     Returns
     -------
-    ndarray, shape (H, W), float32
-        The black level itself stays in.
+    ndarray, shape (H,), float32
+        To be subtracted; its mean is 0, so that the black level itself stays.
     """
-    rows = np.mean(optical_black, axis=1, dtype=float)
-    return (frame - (rows - rows.mean())[:, None]).astype(np.float32)
+    rows = shielded.reshape(len(shielded), -1).mean(axis=1, dtype=float)
+    return (rows - rows.mean()).astype(np.float32)
 
 
 def photon_transfer(flat_pairs: Sequence[np.ndarray]) -> tuple[float, float]:

@@ -1,34 +1,8 @@
-"""Closure: the single-light images must add up to the tracking frame; if not, ambient light or a drive is wrong."""
+"""Closure: the single-light images must add up to the tracking frame; what is too much is ambient light."""
 
 import numpy as np
 
 from olatkit.errors import CaptureError
-
-
-def closure_error(olat_sum: np.ndarray, full: np.ndarray, mask: np.ndarray | None = None) -> float:
-    """Relative excess of the sum of all lights over the fully lit image, over the subject.
-
-    Parameters
-    ----------
-    olat_sum, full : ndarray, shape (H, W) or (H, W, 3)
-        Sum of the single-light images; tracking frame divided by its drive. Linear.
-    mask : ndarray of bool, shape (H, W), optional
-        The subject.
-
-    Returns
-    -------
-    float
-        0.01 = the sum is 1 % too bright.
-
-    Raises
-    ------
-    CaptureError
-        If the fully lit image is not brighter than black.
-    """
-    total, reference = (np.sum(image if mask is None else image[mask], dtype=float) for image in (olat_sum, full))
-    if not reference > 0:
-        raise CaptureError(f"the tracking frame sums to {reference:.4g} over the subject, expected light; wrong black?")
-    return float(total / reference - 1)
 
 
 def ambient_from_closure(olat_sum: np.ndarray, full: np.ndarray, n_lights: int, tracking_gain: float) -> np.ndarray:

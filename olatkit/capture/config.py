@@ -71,5 +71,18 @@ class IngestConfig(BaseModel):
         description="share of saturated foreground pixels, all lights together, from which ingest stops",
     )
     roi_margin: float = Field(0.03, ge=0, le=1, description="margin around the subject, share of its size")
-    full_well_e: float = Field(20000, gt=0, description="electrons at full scale, for noise-weighted solvers")
-    read_noise_e: float = Field(20, ge=0, description="read noise in electrons, for noise-weighted solvers")
+    optical_black: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]] | None = Field(
+        None, description="[first, one past the last] column that the sensor shields from light: row offsets come from them"
+    )
+    transients: float = Field(
+        0,
+        ge=0,
+        description="standard deviations of noise from which a single pixel that stands out of one frame (a cosmic ray) "
+        "is replaced; 12 is safe, 0: none",
+    )
+    full_well_e: float = Field(
+        20000, gt=0, description="electrons at full scale, for noise; measured if dark and flat recordings are given"
+    )
+    read_noise_e: float = Field(
+        20, ge=0, description="read noise in electrons; measured if dark and flat recordings are given"
+    )

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from olatkit.capture.camera import Calibration, CameraCalibration
 from olatkit.capture.clock import ticks_from_times
 from olatkit.capture.config import IngestConfig
 from olatkit.capture.demultiplex import Demultiplexer
 from olatkit.capture.flicker import find_bad_frames
-from olatkit.capture.prepare import Calibration, FrameWindow
+from olatkit.capture.prepare import FrameWindow
 from olatkit.capture.region import Region
 from olatkit.capture.survey import choose_region, find_ambient, find_crosstalk, find_subject, saturated_share
 from olatkit.capture.sync import PhaseEstimate, PhaseTrack, find_phase, track_phase
@@ -88,10 +89,7 @@ def plan_capture(
     span: tuple[int, int] | None = None,
     size: tuple[int, int] | None = None,
     box: tuple[int, int, int, int] | str = "auto",
-    dark: np.ndarray | None = None,
-    bad: np.ndarray | None = None,
-    flat: np.ndarray | None = None,
-    color_matrix: np.ndarray | None = None,
+    camera: CameraCalibration | None = None,
 ) -> CapturePlan:
     """Decide how a take becomes imagesets.
 
@@ -113,8 +111,9 @@ def plan_capture(
         (height, width) of the imagesets; the largest centred part of that aspect is used.
     box : tuple of int or {'auto', 'full'}
         Region of interest (top, left, height, width) in pixels of the imagesets; 'auto' finds the subject.
-    dark, bad, flat, color_matrix
-        As in :class:`~olatkit.capture.prepare.Calibration`.
+    camera : CameraCalibration, optional
+        What was measured about the camera. A measured full well or read noise is used where ``config`` was made
+        without one.
 
     Raises
     ------
@@ -123,7 +122,8 @@ def plan_capture(
     ConfigError
         Rig and schedule disagree, or a box outside the picture.
     """
-    config = config or IngestConfig()
+    camera = camera or CameraCalibration()
+    config = _with_noise(config or IngestConfig(), camera)
     _check_lights(rig, schedule)
     first, stop = span or (0, len(stream))
     if not 0 <= first < stop <= len(stream):
@@ -143,7 +143,7 @@ def plan_capture(
     ticks = every_tick
     good = np.zeros(len(stream), bool)
     good[used] = ~find_bad_frames(features[used], ticks[used], schedule, estimate.phase)
-    calibration = _calibration(stream, config, size, dark, bad, flat, color_matrix)
+    calibration = _calibration(stream, config, size, camera)
     shape = calibration.size or calibration.crop[2:]  # type: ignore[index]
     plan = CapturePlan(
         rig,
@@ -170,6 +170,7 @@ def plan_capture(
         plan = replace(plan, ambient_share=share)
         plan.findings["ambient_share"] = share
     plan.findings.update(
+        **_camera_findings(camera),
         phase=estimate.phase,
         phase_score=estimate.score,
         phase_runner_up=estimate.runner_up,
@@ -251,51 +252,74 @@ def _shifted(every_tick: np.ndarray, tracked: np.ndarray, used: slice) -> np.nda
     return out
 
 
+def _with_noise(config: IngestConfig, camera: CameraCalibration) -> IngestConfig:
+    """Settings with what was measured about the sensor's noise, unless the user said something else."""
+    measured = {"full_well_e": camera.full_well_e, "read_noise_e": camera.read_noise_e}
+    given = config.model_fields_set
+    return config.model_copy(update={k: v for k, v in measured.items() if v is not None and k not in given})
+
+
+def _camera_findings(camera: CameraCalibration) -> dict[str, Any]:
+    """What the calibration recordings told, for provenance and report."""
+    findings: dict[str, Any] = {}
+    if camera.full_well_e is not None:
+        findings.update(measured_full_well_e=camera.full_well_e, measured_read_noise_e=camera.read_noise_e)
+    if camera.color_error is not None:
+        findings["color_error"] = list(camera.color_error)
+    if camera.bad is not None:
+        findings["bad_pixels"] = int(camera.bad.sum())
+    return findings
+
+
 def _calibration(
-    stream: FrameStream,
-    config: IngestConfig,
-    size: tuple[int, int] | None,
-    dark: np.ndarray | None,
-    bad: np.ndarray | None,
-    flat: np.ndarray | None,
-    color_matrix: np.ndarray | None,
+    stream: FrameStream, config: IngestConfig, size: tuple[int, int] | None, camera: CameraCalibration
 ) -> Calibration:
     """Calibration with the whole picture as its box; crop and size from the wanted aspect."""
     height, width = stream.shape[:2]
-    for name, value in (("dark frame", dark), ("bad pixel map", bad), ("flat field", flat)):
+    for name, value in (("dark frame", camera.dark), ("bad pixel map", camera.bad), ("flat field", camera.flat)):
         if value is not None and value.shape[:2] != (height, width):
             raise ConfigError(
                 f"{name} is {value.shape[1]}x{value.shape[0]}, the stream {width}x{height}; expected equal sizes"
             )
+    if config.optical_black is not None and not 0 <= config.optical_black[0] < config.optical_black[1] <= width:
+        raise ConfigError(
+            f"optical_black is columns {list(config.optical_black)}, the stream has 0 to {width}; expected the first and "
+            "one past the last shielded column"
+        )
     crop = (0, 0, height, width)
     if size is not None:
-        if min(size) < SMALLEST:
-            raise ConfigError(
-                f"size {size[1]}x{size[0]} is too small to find motion in; expected at least {SMALLEST} pixels"
-            )
-        if size[0] > height or size[1] > width:
-            raise ConfigError(
-                f"size {size[1]}x{size[0]} is larger than the camera's {width}x{height}; imagesets are not enlarged"
-            )
-        scale = min(height / size[0], width / size[1])
-        h, w = int(size[0] * scale) // 2 * 2, int(size[1] * scale) // 2 * 2
-        crop = ((height - h) // 4 * 2, (width - w) // 4 * 2, h, w)
-    model = DemosaicModel(blur_px=config.demosaic.blur_px, noise=config.demosaic.noise, chroma=config.demosaic.chroma)
+        crop = _largest_crop(height, width, size)
+    gain = float(stream.white_level - stream.black_level) / config.full_well_e
+    demosaic = config.demosaic
     return Calibration(
-        stream.black_level,
-        stream.white_level,
-        stream.bayer,
-        (0, 0, *(size or crop[2:])),
-        crop,
-        size,
-        dark,
-        bad,
-        flat,
-        color_matrix,
-        0.0,
-        config.saturation,
-        model,
+        black=stream.black_level,
+        white=stream.white_level,
+        bayer=stream.bayer,
+        box=(0, 0, *(size or crop[2:])),
+        crop=crop,
+        size=size,
+        saturation=config.saturation,
+        shielded=config.optical_black,
+        transients=config.transients,
+        noise=(gain, config.read_noise_e * gain),
+        model=DemosaicModel(blur_px=demosaic.blur_px, noise=demosaic.noise, chroma=demosaic.chroma),
+        camera=camera,
     )
+
+
+def _largest_crop(height: int, width: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Largest centred part (top, left, height, width) of a frame that has the aspect of ``size``."""
+    if min(size) < SMALLEST:
+        raise ConfigError(
+            f"size {size[1]}x{size[0]} is too small to find motion in; expected at least {SMALLEST} pixels"
+        )
+    if size[0] > height or size[1] > width:
+        raise ConfigError(
+            f"size {size[1]}x{size[0]} is larger than the camera's {width}x{height}; imagesets are not enlarged"
+        )
+    scale = min(height / size[0], width / size[1])
+    h, w = int(size[0] * scale) // 2 * 2, int(size[1] * scale) // 2 * 2
+    return (height - h) // 4 * 2, (width - w) // 4 * 2, h, w
 
 
 def _with_region(

@@ -1,70 +1,24 @@
 """Raw sensor frames to linear RGB: the radiometric chain, run once per frame and kept for a moving window.
 
-Order: bad pixels, count of saturated raw values, black (or a mean dark frame, which also holds ambient light), lens
-shading, crosstalk, demosaic with the colour matrix folded in. All steps are linear in light, so crosstalk is
-inverted on the mosaic, a third of the data.
+Order: bad pixels, saturated raw values, black (or a mean dark frame, which also holds ambient light) and row offsets,
+pixels that stand out of one frame, response curve, lens shading, crosstalk, demosaic with the colour matrix folded in.
+All steps from lens shading on are linear in light, so crosstalk is inverted on the mosaic, a third of the data.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import numpy as np
 
+from olatkit.capture.calibrate import find_transients, replace_bad_pixels, row_offsets
+from olatkit.capture.camera import Calibration
 from olatkit.capture.crosstalk import invert_crosstalk
+from olatkit.capture.response import linearise
 from olatkit.io.streams import FrameStream
-from olatkit.vision.demosaic import DemosaicModel, demosaic_filters, demosaic_into
+from olatkit.vision.demosaic import demosaic_filters, demosaic_into
 
 WARM_UP = 24  # frames after which the crosstalk recursion has forgotten where it started
 BLOCK = 20  # frames prepared at once; block borders are absolute ticks, so results never depend on who prepares
 MARGIN = 4  # mosaic pixels read around the box so that its border is interpolated, not mirrored
-
-
-@dataclass(frozen=True, eq=False)
-class Calibration:
-    """Everything needed to turn a raw frame of one take into linear light.
-
-    Parameters
-    ----------
-    black, white : float
-        Raw values of no light and of full scale.
-    bayer : str or None
-        Colour filter array of the full frame; None for mono and colour frames.
-    box : tuple of int
-        (top, left, height, width) of the region of interest in pixels of the output picture; top and left even
-        unless resized.
-    crop : tuple of int, optional
-        Part of the sensor that makes the picture, even top and left; None for the whole frame.
-    size : tuple of int, optional
-        (height, width) to which the crop is reduced by area averaging; None to keep the camera's pixels.
-    dark : ndarray, shape (H, W[, 3]), optional
-        Mean raw frame with the lights off, subtracted instead of ``black``.
-    bad : ndarray of bool, shape (H, W), optional
-        Bad pixels, replaced before anything else.
-    flat : ndarray, shape (H, W[, 3]), optional
-        Lens shading relative to its mean; divided out.
-    color_matrix : ndarray, shape (3, 3), optional
-        Camera RGB to linear Rec.709.
-    crosstalk : float
-        Share of a frame's light that leaks into the next one.
-    saturation : float
-        Share of full scale from which a raw value counts as saturated.
-    model : DemosaicModel
-        Assumptions of the demosaicing filters.
-    """
-
-    black: float
-    white: float
-    bayer: str | None
-    box: tuple[int, int, int, int]
-    crop: tuple[int, int, int, int] | None = None
-    size: tuple[int, int] | None = None
-    dark: np.ndarray | None = None
-    bad: np.ndarray | None = None
-    flat: np.ndarray | None = None
-    color_matrix: np.ndarray | None = None
-    crosstalk: float = 0.0
-    saturation: float = 0.985
-    model: DemosaicModel = field(default_factory=DemosaicModel)
 
 
 class FrameWindow:
@@ -174,19 +128,34 @@ def _sensor_region(calibration: Calibration) -> tuple[slice, slice, int, int]:
 
 def _linearise(frame: np.ndarray, calibration: Calibration) -> tuple[np.ndarray, np.ndarray]:
     """Raw frame to linear values of the wanted region, 1.0 = full scale; and which of them are saturated."""
-    if calibration.bad is not None:
-        from olatkit.capture.calibrate import replace_bad_pixels
-
-        frame = replace_bad_pixels(frame, calibration.bad, calibration.bayer)
-    rows, columns, _, _ = _sensor_region(calibration)
+    c, camera = calibration, calibration.camera
+    if camera.bad is not None:
+        frame = replace_bad_pixels(frame, camera.bad, c.bayer)
+    rows, columns, _, _ = _sensor_region(c)
     raw = frame[rows, columns]
-    span = np.float32(calibration.white - calibration.black)
-    saturated = raw >= calibration.black + calibration.saturation * float(span)
-    black = calibration.black if calibration.dark is None else calibration.dark[rows, columns]
-    linear = (raw.astype(np.float32) - np.asarray(black, np.float32)) / span
-    if calibration.flat is not None:
-        linear /= calibration.flat[rows, columns]
+    span = np.float32(c.white - c.black)
+    saturated = raw >= c.black + c.saturation * float(span)
+    black = np.asarray(c.black, np.float32) if camera.dark is None else camera.dark.astype(np.float32, copy=False)
+    values = raw.astype(np.float32) - (black if black.ndim == 0 else black[rows, columns])
+    if c.shielded is not None:
+        strip = slice(None), slice(*c.shielded)
+        offsets = row_offsets(frame[strip] - (black if black.ndim == 0 else black[strip]))[rows]
+        values -= offsets.reshape(-1, *[1] * (values.ndim - 1))
+    if c.transients:
+        values = _without_transients(values, c)
+    linear = values / span if camera.linearity is None else linearise(values, camera.linearity)
+    if camera.flat is not None:
+        linear /= camera.flat[rows, columns]
     return linear, saturated
+
+
+def _without_transients(values: np.ndarray, calibration: Calibration) -> np.ndarray:
+    """Values above black with single pixels that stand out of this frame replaced, as static bad pixels are."""
+    gain, read_noise = calibration.noise
+    hit = find_transients(
+        values, bayer=calibration.bayer, gain=gain, read_noise=read_noise, sigma=calibration.transients
+    )
+    return replace_bad_pixels(values, hit.reshape(*hit.shape[:2], -1).max(axis=2), calibration.bayer)
 
 
 def _preparer(calibration: Calibration) -> Callable[[np.ndarray], np.ndarray]:
@@ -194,7 +163,8 @@ def _preparer(calibration: Calibration) -> Callable[[np.ndarray], np.ndarray]:
     import cv2
 
     _, _, dy, dx = _sensor_region(calibration)
-    matrix = None if calibration.color_matrix is None else np.asarray(calibration.color_matrix, np.float32)
+    matrix = calibration.camera.color_matrix
+    matrix = None if matrix is None else np.asarray(matrix, np.float32)
     filters = None
     if calibration.bayer is not None:
         # Regions start on even pixels (the margin is even), so they have the full frame's pattern.

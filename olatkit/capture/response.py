@@ -95,3 +95,22 @@ def fit_linearisation(levels: np.ndarray, exposures: np.ndarray, *, size: int) -
     slope = (light[-1] - light[-2]) / (code[-1] - code[-2])
     table += slope * np.maximum(np.arange(size) - code[-1], 0)
     return (table * code[-1] / light[-1]).astype(np.float32)
+
+
+def linearise(values: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Light of recorded values above black, straight between and beyond the entries of a table.
+
+    Parameters
+    ----------
+    values : ndarray, any shape, float32
+        Recorded values above black; negative ones follow the table's first step.
+    table : ndarray, shape (K,), float32
+        Light at 0, 1 ... K - 1.
+
+    Returns
+    -------
+    ndarray, shape of ``values``, float32
+    """
+    below = np.clip(np.floor(values), 0, len(table) - 2).astype(np.intp)
+    base = table[below]
+    return base + (values - below.astype(np.float32)) * (table[below + 1] - base)

@@ -27,6 +27,7 @@ _FILE = click.Path(path_type=Path)
 @click.option("--roi", default="auto", show_default=True, help="Stored region: auto, full or x,y,width,height.")
 @click.option("--dark", type=_FILE, help="Stream recorded with the lights off: subtracted, and bad pixels found in it.")
 @click.option("--flat", type=_FILE, help="Stream of an evenly lit surface: lens shading is divided out.")
+@click.option("--linearity", type=_FILE, help="Response curve of the sensor, .json: an exposure ramp or a table.")
 @click.option("--color", type=_FILE, help="3x3 matrix in .json, or a stream whose first frame shows a ColorChecker.")
 @click.option("--color-corners", help="x,y of the chart's 4 corners, dark skin first, clockwise; found if left out.")
 @click.option("--transfer", help="Transfer curve of a video: srgb, rec709, linear or a gamma.")
@@ -62,6 +63,7 @@ def command(
     roi: str,
     dark: Path | None,
     flat: Path | None,
+    linearity: Path | None,
     color: Path | None,
     color_corners: str | None,
     transfer: str | None,
@@ -98,6 +100,7 @@ def command(
             box=box,
             dark=dark,
             flat=flat,
+            linearity=linearity,
             color=color,
             color_corners=_parse_corners(color_corners),
             transfer=transfer,

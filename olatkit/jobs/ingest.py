@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from olatkit import __version__
+from olatkit.capture.camera import Calibration
 from olatkit.capture.config import IngestConfig
 from olatkit.capture.demultiplex import assemble_imageset
 from olatkit.capture.moments import frame_features
 from olatkit.capture.plan import CapturePlan, plan_capture
-from olatkit.capture.prepare import Calibration
 from olatkit.capture.region import Region, scatter
 from olatkit.errors import OutputExistsError
 from olatkit.imageset import CLIPPED_CODES
@@ -31,7 +31,6 @@ from olatkit.jobs.calibration import read_calibration
 from olatkit.jobs.report import report_path, write_report
 from olatkit.jobs.schedulers import Progress, default_workers, run_tasks
 from olatkit.schedule import schedule_from_document, schedule_to_document
-from olatkit.vision.demosaic import DemosaicModel
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +67,7 @@ def ingest(
     box: tuple[int, int, int, int] | str = "auto",
     dark: Path | None = None,
     flat: Path | None = None,
+    linearity: Path | None = None,
     color: Path | None = None,
     color_corners: np.ndarray | None = None,
     transfer: str | None = None,
@@ -94,7 +94,7 @@ def ingest(
         Settings.
     phase, span, size, box
         As for :func:`olatkit.capture.plan.plan_capture`.
-    dark, flat, color, color_corners
+    dark, flat, linearity, color, color_corners
         As for :func:`olatkit.jobs.calibration.read_calibration`.
     transfer : str, optional
         Transfer curve of a source that is not linear.
@@ -129,7 +129,11 @@ def ingest(
     stream = open_stream(source) if transfer is None else open_stream(source, transfer=transfer)
     rig_, schedule_ = read_rig(rig), read_schedule(schedule)
     features = scan_features(source, stream, transfer, scheduler, workers, scan_progress)
-    camera = read_calibration(stream, dark=dark, flat=flat, color=color, color_corners=color_corners)
+    config = config or IngestConfig()
+    camera = read_calibration(
+        stream, dark=dark, flat=flat, linearity=linearity, color=color, color_corners=color_corners,
+        shielded=config.optical_black,
+    )
     whole = (span[0] or 0, len(stream) if span[1] is None else span[1])
     plan = plan_capture(
         stream,
@@ -141,10 +145,7 @@ def ingest(
         span=whole,
         size=size,
         box=box,
-        dark=camera.dark,
-        bad=camera.bad,
-        flat=camera.flat,
-        color_matrix=camera.color_matrix,
+        camera=camera,
     )
     header = _header(plan, stream, encoding, compression)
     parts = out.with_name(out.name + ".parts")
@@ -261,32 +262,17 @@ def _store_plan(
         "grey_peak": plan.grey_peak,
         "ambient_share": plan.ambient_share,
         "shape": list(plan.shape),
-        "calibration": {
-            "black": plan.calibration.black,
-            "white": plan.calibration.white,
-            "bayer": plan.calibration.bayer,
-            "box": list(plan.calibration.box),
-            "crop": list(plan.calibration.crop or ()),
-            "size": list(plan.calibration.size or ()),
-            "crosstalk": plan.calibration.crosstalk,
-            "saturation": plan.calibration.saturation,
-        },
+        "calibration": plan.calibration.document(),
         "encoding": header.encoding,
         "compression": header.compression,
         "olatkit": __version__,
     }
-    c = plan.calibration
-    arrays = {
+    arrays = plan.calibration.camera.arrays() | {
         "region": plan.region.mask,
         "ticks": plan.ticks,
         "good": plan.good,
         "references": plan.references,
         "skipped": plan.skipped,
-    }
-    arrays |= {
-        k: v
-        for k, v in (("dark", c.dark), ("bad", c.bad), ("flat", c.flat), ("matrix", c.color_matrix))
-        if v is not None
     }
     hasher = hashlib.sha256(json.dumps({**document, "source": source.name}, sort_keys=True).encode())
     for name in sorted(arrays):
@@ -317,23 +303,7 @@ def _load_plan(parts: str, _digest: str) -> tuple[CapturePlan, dict[str, Any]]:
     with np.load(Path(parts) / "plan.npz") as arrays:
         data = {name: arrays[name] for name in arrays.files}
     config = IngestConfig.model_validate(document["config"])
-    c = document["calibration"]
-    model = DemosaicModel(blur_px=config.demosaic.blur_px, noise=config.demosaic.noise, chroma=config.demosaic.chroma)
-    calibration = Calibration(
-        c["black"],
-        c["white"],
-        c["bayer"],
-        tuple(c["box"]),
-        tuple(c["crop"]) or None,
-        tuple(c["size"]) or None,
-        data.get("dark"),
-        data.get("bad"),
-        data.get("flat"),
-        data.get("matrix"),
-        c["crosstalk"],
-        c["saturation"],
-        model,
-    )
+    calibration = Calibration.from_document(document["calibration"], data)
     plan = CapturePlan(
         rig_from_document(document["rig"]),
         schedule_from_document(document["schedule"]),

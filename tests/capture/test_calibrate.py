@@ -9,8 +9,7 @@ from olatkit.capture.calibrate import (
     mean_dark,
     photon_transfer,
     replace_bad_pixels,
-    saturated,
-    subtract_row_offset,
+    row_offsets,
 )
 from olatkit.errors import CaptureError
 
@@ -43,6 +42,14 @@ def test_bad_pixels_are_exactly_the_planted_ones(bayer):
         flat[y, x] *= 0.3
     bad = find_bad_pixels(dark, bayer=bayer, flat=flat)
     assert set(zip(*np.nonzero(bad), strict=True)) == set(hot + dead)
+
+
+def test_pixels_under_a_shield_are_not_judged_by_the_flat_field():
+    flat = np.full((60, 80), 1000.0)
+    flat[:, :12] = np.random.default_rng(0).normal(0, 2, (60, 12))
+    flat[30, 41] = 300
+    bad = find_bad_pixels(np.full((60, 80), 64.0, np.float32), bayer="gbrg", flat=flat)
+    np.testing.assert_array_equal(np.argwhere(bad), [[30, 41]])
 
 
 def test_bad_pixels_of_colour_frames():
@@ -100,16 +107,13 @@ def test_transients_are_found_and_highlights_kept(bayer):
     np.testing.assert_array_equal(np.argwhere(hit), [[10, 11], [50, 70]])
 
 
-def test_saturation_counts_from_the_fraction_on():
-    np.testing.assert_array_equal(saturated(np.array([0, 984, 985, 1000]), 1000), [False, False, True, True])
-
-
-def test_row_offsets_are_removed_and_the_black_level_stays():
+def test_row_offsets_leave_the_black_level():
     rng = np.random.default_rng(3)
-    scene = rng.random((40, 50)) * 100
     offset = rng.normal(0, 5, 40)
-    frame, shielded = scene + 64 + offset[:, None], 64 + offset[:, None] + np.zeros((40, 8))
-    np.testing.assert_allclose(subtract_row_offset(frame, shielded), scene + 64 + offset.mean(), rtol=1e-5)
+    shielded = 64 + offset[:, None] + np.zeros((40, 8))
+    np.testing.assert_allclose(row_offsets(shielded), offset - offset.mean(), atol=1e-5)
+    colour = np.repeat(shielded[..., None], 3, axis=2)
+    np.testing.assert_allclose(row_offsets(colour), row_offsets(shielded))
 
 
 def test_photon_transfer_finds_gain_and_read_noise():

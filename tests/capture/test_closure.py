@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from olatkit.capture.closure import ambient_from_closure, closure_error
+from olatkit.capture.closure import ambient_from_closure
 from olatkit.errors import CaptureError
 
 LIGHTS, GAIN = 114, 0.034
@@ -26,15 +26,3 @@ def test_ambient_is_recovered_exactly(stage):
 def test_ambient_is_refused_where_it_cannot_be_told(gain):
     with pytest.raises(CaptureError, match="expected more than 20 % away from 114 lights"):
         ambient_from_closure(np.ones(3), np.ones(3), LIGHTS, gain)
-
-
-def test_closure_error_is_the_relative_excess_on_the_subject(stage):
-    lights, _ = stage
-    full = lights.sum(0)
-    mask = np.zeros(full.shape[:2], bool)
-    mask[2:5] = True
-    outside = np.where(mask[..., None], full, 100)
-    assert closure_error(1.03 * outside, full, mask) == pytest.approx(0.03)
-    assert closure_error(full, full) == 0
-    with pytest.raises(CaptureError, match="tracking frame sums to 0"):
-        closure_error(full, 0 * full)

@@ -9,7 +9,8 @@ from small_take import mosaic
 from synthetic import leak
 from tolerances import FLOAT32_EXACT
 
-from olatkit.capture.prepare import BLOCK, Calibration, FrameWindow
+from olatkit.capture.camera import Calibration, CameraCalibration
+from olatkit.capture.prepare import BLOCK, FrameWindow
 from olatkit.io.sources import ArrayStream
 from olatkit.vision.demosaic import demosaic
 
@@ -24,7 +25,9 @@ def colours(count=6, seed=0):
 
 
 def window(frames, ticks=None, *, bayer=None, black=0.0, white=1.0, **given):
-    fields = {"box": (0, 0, SIZE, SIZE), "crop": (0, 0, *frames.shape[1:3]), **given}
+    measured = {name: given.pop(name) for name in ("dark", "bad", "linearity", "flat", "color_matrix") if name in given}
+    camera = CameraCalibration(**measured)
+    fields = {"box": (0, 0, SIZE, SIZE), "crop": (0, 0, *frames.shape[1:3]), "camera": camera, **given}
     stream = ArrayStream(frames, 1000, bayer=bayer, black_level=black, white_level=white)
     ticks = np.arange(len(frames)) if ticks is None else np.asarray(ticks)
     return FrameWindow(stream, Calibration(black, white, bayer, **fields), ticks)
@@ -83,6 +86,42 @@ def test_a_bad_pixel_leaves_no_trace():
     bad = np.zeros((SIZE, SIZE), bool)
     bad[11, 14] = True
     np.testing.assert_allclose(window(raw, bayer="rggb", bad=bad).frame(0), 0.25, atol=FLOAT32_EXACT)
+
+
+def test_response_curve_is_undone_after_black_and_before_lens_shading():
+    """A sensor that records the square root of light, seen through shading, on top of a dark frame."""
+    shading = np.linspace(0.6, 1.3, SIZE, dtype=np.float32)[:, None] * np.ones((1, SIZE), np.float32)
+    light = 0.5 * np.random.default_rng(0).random((1, SIZE, SIZE), np.float32)
+    glow = np.full((SIZE, SIZE), 70, np.float32)
+    raw = glow + 1000 * np.sqrt(light * shading)
+    table = (np.arange(1001, dtype=np.float32) / 1000) ** 2
+    frames = window(raw, white=1000.0, dark=glow, linearity=table, flat=shading)
+    # Straight lines between the squares of whole numbers over 1000: at most a quarter of a millionth off.
+    np.testing.assert_allclose(frames.frame(0)[..., 0], light[0], atol=2e-6)
+
+
+def test_row_offsets_are_taken_from_shielded_columns():
+    rng = np.random.default_rng(1)
+    glow = rng.random((SIZE, SIZE), np.float32).astype(np.float32)  # a dark frame with a pattern of its own
+    light = np.zeros((1, SIZE, SIZE), np.float32)
+    light[:, :, 8:] = 0.5 * rng.random((1, SIZE, SIZE - 8), np.float32)
+    offsets = rng.normal(0, 0.1, SIZE).astype(np.float32)
+    offsets -= offsets.mean()
+    raw = light + glow + offsets[:, None]
+    got = window(raw, dark=glow, shielded=(0, 8), box=(4, 0, 20, SIZE)).frame(0)[..., 0]
+    np.testing.assert_allclose(got, light[0, 4:24], atol=FLOAT32_EXACT)
+
+
+def test_a_cosmic_ray_leaves_no_trace_and_is_left_alone_unless_asked_for():
+    rng = np.random.default_rng(2)
+    raw = rng.normal(1000, 10, (2, SIZE, SIZE)).astype(np.float32)
+    raw[1, 21, 14] += 600
+    noise = {"noise": (0.1, 1.0), "white": 4000.0, "bayer": "gbrg"}
+    hit = (slice(18, 25), slice(11, 18))
+    assert np.ptp(window(raw, transients=12, **noise).frame(1)[hit]) < 80 / 4000
+    assert np.ptp(window(raw, **noise).frame(1)[hit]) > 400 / 4000
+    clean = [window(raw, transients=sigma, **noise).frame(0) for sigma in (0.0, 12.0)]
+    np.testing.assert_array_equal(*clean)
 
 
 @pytest.mark.parametrize("bayer", [None, "gbrg"])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from olatkit.capture.response import fit_flat_field, fit_linearisation
+from olatkit.capture.response import fit_flat_field, fit_linearisation, linearise
 from olatkit.errors import CaptureError
 
 
@@ -70,3 +70,11 @@ def test_linearisation_never_falls_with_noisy_levels():
 def test_linearisation_refuses(levels, exposures, match):
     with pytest.raises(CaptureError, match=match):
         fit_linearisation(np.array(levels), np.array(exposures), size=4096)
+
+
+def test_a_table_is_straight_between_and_beyond_its_entries():
+    table = np.array([0, 1, 4, 9], np.float32)
+    values = np.array([[-2, -0.5, 0], [0.5, 1.25, 2], [2.5, 3, 4]], np.float32)
+    expected = [[-2, -0.5, 0], [0.5, 1.75, 4], [6.5, 9, 14]]
+    np.testing.assert_allclose(linearise(values, table), expected)
+    assert linearise(values, table).dtype == np.float32
