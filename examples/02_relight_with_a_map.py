@@ -13,7 +13,8 @@ import numpy as np
 import olatkit
 from olatkit.geometry import latlong_directions
 from olatkit.io.images import write_exr, write_png
-from olatkit.render.pictures import find_exposure, lighting_ball, to_display
+from olatkit.render.lighting_ball import lighting_ball
+from olatkit.render.pictures import find_exposure, to_display
 from olatkit.render.weights import cell_areas
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "out")

@@ -1,6 +1,7 @@
-"""Compiled loops of the OLAT sum. They import numba: load this module where pictures are made, not at start-up."""
+"""Compiled loops of the OLAT sum and of display codes. They import numba: load this module where pictures are made."""
 
 import numba
+import numpy as np
 
 # Products and sums may be fused and reordered within a group of eight lights.
 REORDER = {"contract", "nsz", "reassoc"}
@@ -10,39 +11,66 @@ REORDER = {"contract", "nsz", "reassoc"}
 def add_weighted(images, lit, tiles, out, start, stop):
     """Add to ``out[start:stop]`` every image of ``lit`` times its tile of weights, eight lights per pass.
 
-    ``images`` is (L, N), ``tiles`` (len(lit), T) with T dividing stop - start; ``out`` is (N,).
+    ``images`` is (L, N), ``tiles`` (len(lit), 48) with 48 dividing stop - start; ``out`` is (N,).
     """
-    width = 48  # a constant, so that the compiler keeps the weights of a tile in registers; tiles have this width
-    block = out[start:stop].reshape(-1, width)
+    part = out[start:stop]
     n = len(lit)
     for i in range(0, n - n % 8, 8):
-        a, b, c, d = (_rows(images[lit[i]], start, stop), _rows(images[lit[i + 1]], start, stop),
-                      _rows(images[lit[i + 2]], start, stop), _rows(images[lit[i + 3]], start, stop))
-        e, f, g, h = (_rows(images[lit[i + 4]], start, stop), _rows(images[lit[i + 5]], start, stop),
-                      _rows(images[lit[i + 6]], start, stop), _rows(images[lit[i + 7]], start, stop))
+        a, b, c, d = (images[lit[i], start:stop], images[lit[i + 1], start:stop],
+                      images[lit[i + 2], start:stop], images[lit[i + 3], start:stop])
+        e, f, g, h = (images[lit[i + 4], start:stop], images[lit[i + 5], start:stop],
+                      images[lit[i + 6], start:stop], images[lit[i + 7], start:stop])
         w = tiles[i : i + 8]
-        for k in range(len(block)):
-            for j in range(48):
-                block[k, j] += ((w[0, j] * a[k, j] + w[1, j] * b[k, j]) + (w[2, j] * c[k, j] + w[3, j] * d[k, j])
-                                + (w[4, j] * e[k, j] + w[5, j] * f[k, j]) + (w[6, j] * g[k, j] + w[7, j] * h[k, j]))
+        for k in range(0, len(part), 48):
+            for j in range(48):  # a constant, so that the compiler unrolls it into whole vectors
+                p = k + j
+                part[p] += ((w[0, j] * a[p] + w[1, j] * b[p]) + (w[2, j] * c[p] + w[3, j] * d[p])
+                            + (w[4, j] * e[p] + w[5, j] * f[p]) + (w[6, j] * g[p] + w[7, j] * h[p]))
     for i in range(n - n % 8, n):
-        a = _rows(images[lit[i]], start, stop)
-        for k in range(len(block)):
+        a = images[lit[i], start:stop]
+        for k in range(0, len(part), 48):
             for j in range(48):
-                block[k, j] += tiles[i, j] * a[k, j]
-
-
-@numba.njit(cache=True, nogil=True, inline="always")
-def _rows(image, start, stop):
-    """A stretch of one flat image as rows of a tile each."""
-    return image[start:stop].reshape(-1, 48)
+                part[k + j] += tiles[i, j] * a[k + j]
 
 
 @numba.njit(cache=True, nogil=True)
-def unpack_planes(images, lit, start, stop, planes):
-    """Copy pixels ``start`` to ``stop`` of (L, P, 3) images into ``planes`` (3, len(lit), at least stop - start)."""
-    for i in range(len(lit)):
-        source = images[lit[i], start:stop]
-        red, green, blue = planes[0, i], planes[1, i], planes[2, i]
-        for p in range(len(source)):
-            red[p], green[p], blue[p] = source[p, 0], source[p, 1], source[p, 2]
+def sum_lightings(images, lit, weights, out, start, stop, step):
+    """Fill pixels ``start`` to ``stop`` of ``out`` (K, P, 3) with K sums over ``images`` (L, P, 3).
+
+    ``weights`` is (groups, 3, G, len(lit)), the last group padded with zeros beyond K. Blocks of ``step`` pixels are
+    unpacked into colour planes that stay in the cache, where one small matrix product per group and channel finds
+    them; the products are BLAS calls.
+    """
+    groups, _, group, n = weights.shape
+    planes = np.zeros((3, n, step), np.float32)
+    sums = np.empty((3, group, step), np.float32)
+    for low in range(start, stop, step):
+        count = min(step, stop - low)
+        for i in range(n):
+            source = images[lit[i], low : low + count]
+            red, green, blue = planes[0, i], planes[1, i], planes[2, i]
+            for p in range(count):
+                red[p], green[p], blue[p] = source[p, 0], source[p, 1], source[p, 2]
+        for g in range(groups):
+            for channel in range(3):
+                np.dot(weights[g, channel], planes[channel], sums[channel])
+            for k in range(min(group, len(out) - g * group)):
+                target = out[g * group + k, low : low + count]
+                red, green, blue = sums[0, k], sums[1, k], sums[2, k]
+                for p in range(count):
+                    target[p, 0], target[p, 1], target[p, 2] = red[p], green[p], blue[p]
+
+
+@numba.njit(cache=True, nogil=True)
+def codes_of(values, factor, steps, guess, out):
+    """8-bit codes of flat float32 ``values`` times ``factor``: how many of the rising ``steps`` each reaches.
+
+    ``guess`` (65536,) is the code of every float32 with its lower 16 bits cut off, at most two steps too low;
+    ``steps`` (256,) ends with NaN, which nothing reaches. Without branches, since pictures do not repeat.
+    """
+    for i in range(values.size):
+        x = np.float32(values[i] * factor)
+        code = np.int64(guess[x.view(np.uint32) >> np.uint32(16)])
+        code += x >= steps[code]
+        code += x >= steps[code]
+        out[i] = code

@@ -1,11 +1,11 @@
-"""Pictures of pictures: contact sheets, strips, lighting balls, and the display exposure they share."""
+"""Pictures of pictures: contact sheets and strips, and the display exposure they share."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
-from olatkit.color import encode_srgb, luminance, to_srgb8
-from olatkit.envmap import EnvironmentMap
+from olatkit.color import decode_srgb, encode_srgb, luminance
 from olatkit.errors import CaptureError
 from olatkit.imageset import Imageset
 from olatkit.render.relight import relight
@@ -52,27 +52,6 @@ def contact_sheet(
     return sheet
 
 
-def lighting_ball(environment: EnvironmentMap, size_px: int = 128, *, supersample: int = 3) -> np.ndarray:
-    """A mirror ball and a white diffuse ball side by side, as the camera would see them, linear.
-
-    Returns
-    -------
-    ndarray, shape (size_px, 2 * size_px, 3), float32
-        Radiance; black outside the balls. Seen from far away along -Z.
-    """
-    n = size_px * supersample
-    axis = (np.arange(n) + 0.5) / n * 2 - 1
-    right, down = np.meshgrid(axis, axis)
-    inside = right**2 + down**2 <= 1
-    normals = np.stack([right, -down, np.sqrt(np.maximum(1 - right**2 - down**2, 0))], axis=-1)
-    # The camera looks along -Z from +Z: the view vector to it is +Z, mirrored about the normal.
-    mirrored = 2 * normals[..., 2:] * normals - np.array([0, 0, 1.0])
-    balls = [environment.look_up(mirrored), _diffuse(environment, normals)]
-    pictures = [np.where(inside[..., None], ball, 0) for ball in balls]
-    whole = np.concatenate(pictures, axis=1).astype(np.float32)
-    return whole.reshape(size_px, supersample, 2 * size_px, supersample, 3).mean(axis=(1, 3))
-
-
 def find_exposure(imageset: Imageset, cell_areas: np.ndarray) -> float:
     """Factor that gives the foreground a median luminance of 0.25 under a white sky of radiance 1.
 
@@ -101,9 +80,45 @@ def find_exposure(imageset: Imageset, cell_areas: np.ndarray) -> float:
     return MIDDLE_LUMINANCE / median
 
 
-def to_display(linear: np.ndarray, exposure: float) -> np.ndarray:
-    """Linear picture times an exposure factor as sRGB uint8."""
-    return to_srgb8(np.asarray(linear) * np.float32(exposure))
+def to_display(linear: np.ndarray, exposure: float, *, bits: int = 8, transfer: str = "srgb") -> np.ndarray:
+    """Linear picture times an exposure factor as codes of a display.
+
+    Parameters
+    ----------
+    linear : ndarray, shape (..., 3)
+        Linear Rec.709.
+    exposure : float
+        Factor; 1 after it is white. Values beyond 0 and 1 are clipped here and only here.
+    bits : {8, 16}
+        uint8 or uint16.
+    transfer : {"srgb", "linear"}
+        Curve of the codes.
+    """
+    if bits == 8:
+        return _to_codes8(np.asarray(linear), exposure, transfer)
+    exposed = np.asarray(linear) * np.float32(exposure)
+    curved = encode_srgb(exposed) if transfer == "srgb" else exposed
+    return np.round(np.clip(np.nan_to_num(curved), 0, 1) * 65535).astype(np.uint16)
+
+
+def _to_codes8(linear: np.ndarray, exposure: float, transfer: str) -> np.ndarray:
+    """Rounded 8-bit codes, by comparison with the values at which each code begins."""
+    from olatkit.render.kernels import codes_of
+
+    out = np.empty(linear.shape, np.uint8)
+    steps, guess = _code_steps(transfer)
+    codes_of(np.ascontiguousarray(linear, np.float32).reshape(-1), np.float32(exposure), steps, guess, out.reshape(-1))
+    return out
+
+
+@lru_cache(maxsize=2)
+def _code_steps(transfer: str) -> tuple[np.ndarray, np.ndarray]:
+    """Linear values where codes 1 to 255 begin and NaN, and the code of every float32 whose lower 16 bits are 0."""
+    middles = (np.arange(1, 256) - 0.5) / 255
+    steps = (decode_srgb(middles) if transfer == "srgb" else middles).astype(np.float32)
+    starts = (np.arange(65536, dtype=np.uint32) << 16).view(np.float32)
+    positive = np.where(starts > 0, starts, 0)  # also NaN
+    return np.append(steps, np.float32(np.nan)), np.searchsorted(steps, positive, side="right").astype(np.uint8)
 
 
 def _otsu_threshold(values: np.ndarray) -> float:
@@ -119,17 +134,6 @@ def _otsu_threshold(values: np.ndarray) -> float:
         spread = (mean_below[-1] * below / below[-1] - mean_below) ** 2 / (below * above)
     cut = int(np.nanargmax(spread)) if np.isfinite(spread).any() else -1
     return float(values[codes <= cut].max()) if (codes <= cut).any() else -np.inf
-
-
-def _diffuse(environment: EnvironmentMap, normals: np.ndarray) -> np.ndarray:
-    """Radiosity of a white diffuse surface at the given normals: the clamped cosine over a small map, by π."""
-    from olatkit.geometry import latlong_directions
-
-    small = environment.downsample(32, 64)
-    light = (small.radiance * small.solid_angles[:, None, None]).reshape(-1, 3)
-    directions = latlong_directions(32, 64).reshape(-1, 3).astype(np.float32)
-    rows = [np.maximum(row.astype(np.float32) @ directions.T, 0) @ light.astype(np.float32) for row in normals]
-    return np.stack(rows) / np.pi
 
 
 def _draw_label(image: np.ndarray, text: str) -> np.ndarray:

@@ -5,20 +5,23 @@ Light adds up, so this is exact for whatever the lights can reproduce, and it ne
 """
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from olatkit.imageset import Imageset
 
-# Floats per tile: whole RGB pixels, and a whole number of vector registers. The weights of a tile stay in registers.
+# Floats per tile of weights: whole RGB pixels, and a whole number of vector registers.
 TILE = 48
-# Floats of the picture that one pass over the lights completes: 192 kB, which stays in the second-level cache.
-BLOCK = 1024 * TILE
-# Pixels that a batch of lightings unpacks into planes at once: 114 lights fill 11 MB.
-BATCH_PIXELS = 8192
+# Floats of the picture that one pass over the lights completes: 96 kB, which stays in the second-level cache.
+BLOCK = 512 * TILE
+# Lightings per matrix product; a product of at most SMALL_PRODUCT multiplications is done by OpenBLAS in one thread
+# and without copying its arguments, at nearly the rate of large products.
+GROUP = 16
+SMALL_PRODUCT = 10**6
 # Fewer lightings than this are summed one after the other: unpacking the planes would take longer.
-FEW = 5
+FEW = 3
 
 
 def relight(imageset: Imageset | np.ndarray, weights: np.ndarray, *, device: str = "cpu") -> np.ndarray:
@@ -31,7 +34,8 @@ def relight(imageset: Imageset | np.ndarray, weights: np.ndarray, *, device: str
     weights : ndarray, shape (L, 3) or (K, L, 3)
         Per light and channel [sr x radiance], as from ``light_weights``; K lightings in one pass over the images.
     device : str
-        "cpu", or a torch device such as "cuda".
+        "cpu", or a torch device such as "cuda". For several calls on one imageset make a
+        :class:`~olatkit.render.basis.LightingBasis` once: it stays on the device.
 
     Returns
     -------
@@ -42,6 +46,8 @@ def relight(imageset: Imageset | np.ndarray, weights: np.ndarray, *, device: str
     ------
     ValueError
         The number of lights differs, or weights are not finite.
+    ConfigError
+        The device is not there.
 
     Notes
     -----
@@ -51,6 +57,23 @@ def relight(imageset: Imageset | np.ndarray, weights: np.ndarray, *, device: str
     images from memory.
     """
     images = imageset.radiance if isinstance(imageset, Imageset) else np.asarray(imageset)
+    weights = check_weights(images, weights)
+    lit = np.flatnonzero(np.any(weights != 0, axis=(0, 2) if weights.ndim == 3 else 1))
+    if device != "cpu":
+        from olatkit.render.basis import LightingBasis
+
+        return LightingBasis(images[lit], device=device).relight(weights[..., lit, :])
+    weights = np.ascontiguousarray(weights[..., lit, :], np.float32)
+    images = np.ascontiguousarray(images, np.float32)
+    if weights.ndim == 2:
+        return _sum_one(images, lit, weights)
+    if len(weights) < FEW:
+        return np.array([_sum_one(images, lit, one) for one in weights]).reshape(-1, *images.shape[1:])
+    return _sum_batch(images, lit, weights)
+
+
+def check_weights(images: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The weights as an array, refused with a ValueError unless they fit images (L, H, W, 3) and are finite."""
     weights = np.asarray(weights)
     if images.ndim != 4 or images.shape[3] != 3:
         raise ValueError(f"images have shape {images.shape}, expected (lights, height, width, 3)")
@@ -58,16 +81,7 @@ def relight(imageset: Imageset | np.ndarray, weights: np.ndarray, *, device: str
         raise ValueError(f"weights have shape {weights.shape}, expected ({len(images)}, 3) or (K, {len(images)}, 3)")
     if not np.isfinite(weights).all():
         raise ValueError("weights hold values that are not finite")
-    lit = np.flatnonzero(np.any(weights != 0, axis=(0, 2) if weights.ndim == 3 else 1))
-    weights = np.ascontiguousarray(weights[..., lit, :], np.float32)
-    if device != "cpu":
-        return _relight_torch(images[lit] if len(lit) < len(images) else images, weights, device)
-    images = np.ascontiguousarray(images, np.float32)
-    if weights.ndim == 2:
-        return _sum_one(images, lit, weights)
-    if len(weights) < FEW:
-        return np.array([_sum_one(images, lit, one) for one in weights]).reshape(-1, *images.shape[1:])
-    return _sum_batch(images, lit, weights)
+    return weights
 
 
 def _sum_one(images: np.ndarray, lit: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -78,9 +92,7 @@ def _sum_one(images: np.ndarray, lit: np.ndarray, weights: np.ndarray) -> np.nda
     out = np.zeros(flat.shape[1], np.float32)
     tiles = np.tile(weights, TILE // 3)
     whole = len(out) - len(out) % TILE
-    starts = range(0, whole, BLOCK)
-    with ThreadPoolExecutor(_threads(len(starts))) as pool:
-        list(pool.map(lambda start: add_weighted(flat, lit, tiles, out, start, min(start + BLOCK, whole)), starts))
+    _in_threads(lambda start, stop: add_weighted(flat, lit, tiles, out, start, stop), whole, BLOCK)
     if whole < len(out):
         rest = tiles[:, : len(out) - whole]
         out[whole:] = (rest * flat[lit, whole:]).sum(axis=0)
@@ -88,30 +100,28 @@ def _sum_one(images: np.ndarray, lit: np.ndarray, weights: np.ndarray) -> np.nda
 
 
 def _sum_batch(images: np.ndarray, lit: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Many lightings: unpack blocks of pixels into colour planes, one matrix product per plane."""
-    from olatkit.render.kernels import unpack_planes
+    """Many lightings: unpack blocks of pixels into colour planes, one small matrix product per plane and group."""
+    from olatkit.render.kernels import sum_lightings
 
+    count, lights = len(weights), len(lit)
+    groups, group = -(-count // GROUP), min(count, GROUP)
+    padded = np.zeros((groups * group, lights, 3), np.float32)
+    padded[:count] = weights
+    factors = np.ascontiguousarray(padded.reshape(groups, group, lights, 3).transpose(0, 3, 1, 2))
+    step = int(np.clip(SMALL_PRODUCT // (group * max(lights, 1)) // 64 * 64, 64, 1024))
     flat = images.reshape(len(images), -1, 3)
-    per_channel = np.ascontiguousarray(weights.transpose(2, 0, 1))
-    out = np.empty((len(weights), flat.shape[1], 3), np.float32)
-    planes = np.empty((3, len(lit), BATCH_PIXELS), np.float32)
-    for start in range(0, flat.shape[1], BATCH_PIXELS):
-        stop = min(start + BATCH_PIXELS, flat.shape[1])
-        unpack_planes(flat, lit, start, stop, planes)
-        out[:, start:stop] = (per_channel @ planes[..., : stop - start]).transpose(1, 2, 0)
-    return out.reshape(len(weights), *images.shape[1:])
+    out = np.empty((count, flat.shape[1], 3), np.float32)
+    _in_threads(
+        lambda start, stop: sum_lightings(flat, lit, factors, out, start, stop, step), flat.shape[1], 16 * step
+    )
+    return out.reshape(count, *images.shape[1:])
 
 
-def _relight_torch(images: np.ndarray, weights: np.ndarray, device: str) -> np.ndarray:
-    """The same sum on a torch device, one matrix product per channel."""
-    import torch
-
-    stack = torch.from_numpy(np.ascontiguousarray(images, np.float32)).to(device)
-    factors = torch.from_numpy(weights).to(device).reshape(-1, *weights.shape[-2:])
-    pixels = stack.reshape(len(stack), -1, 3)
-    planes = [factors[:, :, channel] @ pixels[:, :, channel] for channel in range(3)]
-    out = torch.stack(planes, dim=-1).reshape(*weights.shape[:-2], *images.shape[1:])
-    return out.cpu().numpy()
+def _in_threads(work: Callable[[int, int], None], length: int, block: int) -> None:
+    """Call ``work(start, stop)`` for every block of a range, several at a time."""
+    starts = range(0, length, block)
+    with ThreadPoolExecutor(_threads(len(starts))) as pool:
+        list(pool.map(lambda start: work(start, min(start + block, length)), starts))
 
 
 def _threads(tasks: int) -> int:

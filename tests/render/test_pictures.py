@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from olatkit.envmap import EnvironmentMap
-from olatkit.render.pictures import contact_sheet, lighting_ball, to_display
+from olatkit.render.lighting_ball import lighting_ball
+from olatkit.render.pictures import contact_sheet, to_display
 
 
 def test_contact_sheet_places_pictures_row_by_row() -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from olatkit.envmap import EnvironmentMap
 from olatkit.imageset import Imageset
-from olatkit.render.relight import BATCH_PIXELS, BLOCK, FEW, relight
+from olatkit.render.relight import BLOCK, FEW, GROUP, relight
 from olatkit.render.weights import cell_areas, light_weights
 from olatkit.rig import default_rig
 
@@ -79,10 +79,10 @@ def test_a_batch_equals_its_single_lightings(count: int) -> None:
         assert error(image, relight(images, one)) < FLOAT32
 
 
-def test_a_batch_larger_than_its_blocks() -> None:
-    images = make_images(4, 100, 200)
-    assert 2 * BATCH_PIXELS < 100 * 200
-    weights = np.random.default_rng(3).random((FEW, 4, 3))
+@pytest.mark.parametrize("count", [GROUP, GROUP + 1, 2 * GROUP + 3])
+def test_a_batch_of_several_groups_and_blocks(count: int) -> None:
+    images = make_images(7, 150, 231)
+    weights = np.random.default_rng(3).random((count, 7, 3))
     assert error(relight(images, weights), reference(images, weights)) < FLOAT32
 
 

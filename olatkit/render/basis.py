@@ -1,0 +1,91 @@
+"""One imageset kept where it is relit often: on a GPU, or in bfloat16 for CPUs with matrix units."""
+
+from typing import Any
+
+import numpy as np
+
+from olatkit.errors import ConfigError
+from olatkit.imageset import Imageset
+from olatkit.render.relight import check_weights, relight
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+class LightingBasis:
+    """An imageset prepared for many lightings.
+
+    Parameters
+    ----------
+    imageset : Imageset or ndarray, shape (L, H, W, 3)
+        Linear images, one per light.
+    device : str
+        "cpu", or a torch device such as "cuda": the images are copied to it once and stay there.
+    precision : {"float32", "bfloat16"}
+        bfloat16 has 8 bits of mantissa. It halves the memory, and CPUs with AMX or AVX512-BF16 multiply it faster;
+        one relit value then errs by about 0.2 % (rms), see ``benchmarks/relight.py``.
+
+    Raises
+    ------
+    ConfigError
+        An unknown precision, or a device that is not there.
+
+    Notes
+    -----
+    On the CPU in float32 nothing is copied: :func:`~olatkit.render.relight.relight` reads the images as they are.
+    Elsewhere they are kept as three colour planes (3, L, H * W), and a lighting is one matrix product per plane.
+    """
+
+    def __init__(
+        self, imageset: Imageset | np.ndarray, *, device: str = "cpu", precision: str = "float32"
+    ) -> None:
+        if precision not in PRECISIONS:
+            raise ConfigError(f"precision is '{precision}', expected one of {', '.join(PRECISIONS)}")
+        images = imageset.radiance if isinstance(imageset, Imageset) else np.asarray(imageset)
+        self._images, self._planes = images, None
+        if device != "cpu" or precision != "float32":
+            self._planes = _planes(images, device, precision)
+
+    def relight(self, weights: np.ndarray) -> np.ndarray:
+        """Relit pictures (H, W, 3) or (K, H, W, 3) float32 for weights (L, 3) or (K, L, 3), as ``relight`` gives."""
+        if self._planes is None:
+            return relight(self._images, weights)
+        return self.relight_on_device(weights).cpu().numpy()
+
+    def relight_on_device(self, weights: np.ndarray) -> Any:
+        """The same as a torch tensor that stays on the device; not for a float32 basis on the CPU."""
+        import torch
+
+        if self._planes is None:
+            raise ValueError("a float32 basis on the CPU has no tensor; call relight")
+        weights = check_weights(self._images, weights)
+        factors = torch.from_numpy(np.ascontiguousarray(weights, np.float32)).to(self._planes)
+        factors = factors.reshape(-1, *weights.shape[-2:])
+        out = torch.empty((len(factors), self._planes.shape[2], 3), dtype=torch.float32, device=self._planes.device)
+        for channel in range(3):
+            out[:, :, channel] = factors[:, :, channel] @ self._planes[channel]
+        return out.reshape(*weights.shape[:-2], *self._images.shape[1:])
+
+
+def _planes(images: np.ndarray, device: str, precision: str) -> Any:
+    """Colour planes (3, L, P) on a device; one plane at a time is in memory twice."""
+    import torch
+
+    target = check_device(device)
+    flat = torch.from_numpy(np.ascontiguousarray(images, np.float32)).reshape(len(images), -1, 3)
+    planes = torch.empty((3, *flat.shape[:2]), dtype=getattr(torch, precision), device=target)
+    for channel in range(3):
+        planes[channel] = flat[:, :, channel].to(planes.dtype).to(target)
+    return planes
+
+
+def check_device(device: str) -> Any:
+    """The torch device of that name, or a ConfigError if there is none."""
+    import torch
+
+    try:
+        target = torch.device(device)
+        torch.empty(1, device=target)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise ConfigError(f"device '{device}' cannot be used ({reason}); use --device cpu") from error
+    return target
