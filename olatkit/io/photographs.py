@@ -98,6 +98,20 @@ def read_mask(path: str | os.PathLike[str], shape: tuple[int, int]) -> np.ndarra
     return grey > grey.max() / 2
 
 
+def read_grey(path: str | os.PathLike[str], transfer: str | float = "srgb") -> np.ndarray:
+    """Mean of the channels, (H, W) float32, full range of the file = 1; ``transfer`` is undone for 8 and 16 bits.
+
+    For finding things in pictures; measurements of light need the levels of a manifest.
+    """
+    path = Path(path)
+    values = _read_stored(path).values
+    if values.dtype in (np.uint8, np.uint16) and path.suffix.lower() not in RAW_SUFFIXES:
+        values = make_transfer_table(transfer, 256 if values.dtype == np.uint8 else 65536)[values]
+    elif np.issubdtype(values.dtype, np.integer):
+        values = values.astype(np.float32) / np.iinfo(values.dtype).max
+    return values.astype(np.float32) if values.ndim == 2 else values.mean(axis=2, dtype=np.float32)
+
+
 def peek_photograph(path: Path) -> str:
     """Size and kind of values of a picture, for a draft; why it cannot be read, if so."""
     try:
