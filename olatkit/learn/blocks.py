@@ -65,6 +65,14 @@ def make_activation(activation: Activation | None) -> nn.Module:
     return {"prelu": nn.PReLU, "relu6": nn.ReLU6, None: nn.Identity}[activation]()
 
 
+def place(module: nn.Module, device: torch.device | str) -> None:
+    """Move a module's weights to a device, channels last in memory: convolutions are faster so."""
+    module.to(device)
+    for parameter in module.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+
 def double(x: Tensor) -> Tensor:
     """Twice the resolution, bilinear; before a convolution this leaves no checkerboard."""
     return nn.functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)

@@ -9,8 +9,6 @@ from torch import Tensor, nn
 
 from olatkit.learn.blocks import join, tile
 
-# Widths for pictures of 512 and 256 pixels.
-PAPER_WIDTHS = (64, 128, 256, 512, 512, 512, 512)
 LIGHT_WIDTH = 64
 # The last map before the score is this many pixels wide.
 LAST_SIZE = 4
@@ -31,7 +29,7 @@ class Critic(nn.Module):
     position. The scores have no unit; with weights clipped to ±0.01 they are as small as 1e-3 to 1e-1.
     """
 
-    def __init__(self, widths: tuple[int, ...] = PAPER_WIDTHS) -> None:
+    def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()
         if len(widths) < 3:
             raise ValueError(f"the critic has {len(widths)} convolutions, expected at least 3")
@@ -83,13 +81,37 @@ class Critic(nn.Module):
     @torch.no_grad()
     def clip_weights(self, limit: float) -> None:
         """Keep every parameter within ±limit, which bounds the critic's slope (it approximates a distance then)."""
-        torch._foreach_clamp_(list(self.parameters()), -limit, limit)
+        for parameter in self.parameters():
+            parameter.clamp_(-limit, limit)
+
+
+class CriticPasses(nn.Module):
+    """Both passes of a critic step as one module: real and relit pictures go through in batches of their own."""
+
+    def __init__(self, critic: Critic) -> None:
+        super().__init__()
+        self.critic = critic
+
+    def forward(self, source: Tensor, target: Tensor, relit: Tensor, light: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores (B,) of the true and of the relit pictures."""
+        return self.critic(source, target, light), self.critic(source, relit, light)
+
+
+def critic_widths(size: int) -> tuple[int, ...]:
+    """DCGAN's channels for pictures of ``size`` and half of it [px]; ValueError if no number of halvings ends at 4."""
+    halvings = (size // LAST_SIZE).bit_length() - 1
+    if halvings < 3 or LAST_SIZE << halvings != size:
+        raise ValueError(f"no critic for pictures of {size} px, expected 32, 64, 128, 256, 512 ...")
+    widths = [min(64 << level, 512) for level in range(halvings)]
+    widths[-1] = widths[-2]
+    return tuple(widths)
 
 
 def _level(inputs: int, outputs: int, *, first: bool) -> nn.Sequential:
     """4x4 convolution of stride 2, batch normalisation on all but the first, leaky ReLU."""
     conv = nn.Conv2d(inputs, outputs, 4, 2, 1, bias=first)
-    norm = nn.Identity() if first else nn.BatchNorm2d(outputs)
+    # The critic is only ever used in training, where the statistics are the batch's own: nothing to remember.
+    norm = nn.Identity() if first else nn.BatchNorm2d(outputs, track_running_stats=False)
     return nn.Sequential(conv, norm, nn.LeakyReLU(0.2))
 
 

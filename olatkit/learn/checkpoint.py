@@ -1,0 +1,174 @@
+"""Checkpoints: ``step-N.pt`` with tensors and plain values, and ``step-N.json`` to read by eye."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from olatkit.errors import ConfigError, FormatError, OutputExistsError
+from olatkit.io.outputs import whole_file
+from olatkit.learn.blocks import place
+from olatkit.learn.config import TrainConfig
+from olatkit.learn.distributed import Ranks
+from olatkit.learn.network import RelightingNetwork
+from olatkit.learn.state import TrainingState, pack_state, unpack_state
+
+SCHEMA = 1
+_NAME = re.compile(r"step-(\d+)\.pt")
+# Settings that may differ between a run and its continuation: they change the result by rounding at most.
+_HARMLESS = ("report.", "loader.workers", "compile")
+
+
+def open_run(
+    folder: Path, state: TrainingState, config: TrainConfig, ranks: Ranks, *, resume: bool, overwrite: bool
+) -> None:
+    """Begin a run in a folder, or bring ``state`` to the newest checkpoint there.
+
+    Raises
+    ------
+    OutputExistsError
+        The folder holds a run, and neither ``resume`` nor ``overwrite`` is given.
+    ConfigError
+        The run was made with other settings.
+    """
+    found = find_checkpoints(folder)
+    if found and resume:
+        checkpoint = read_checkpoint(found[-1])
+        check_same_run(checkpoint, config, ranks.count)
+        unpack_state(state, checkpoint, ranks.device)
+    elif found and not overwrite:
+        raise OutputExistsError(
+            f"{folder}: holds a training up to {found[-1].stem}; --resume continues it, --overwrite starts anew"
+        )
+    ranks.wait()
+    if ranks.first:
+        for old in () if resume else found:
+            _remove(old)
+        with whole_file(folder / "train.yaml", overwrite=True) as part:
+            part.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+
+
+def save_checkpoint(
+    folder: Path, state: TrainingState, config: TrainConfig, *, processes: int = 1, keep: int = 2
+) -> Path:
+    """Write a checkpoint, whole or not at all, and remove all but the newest ``keep`` of the folder; returns its path."""
+    facts = {
+        "schema": SCHEMA, "variant": config.variant, "step": state.step, "pairs": state.pairs, "processes": processes,
+        "parsing_channels": config.parsing_classes, "activation": config.activation,
+        "config": config.model_dump(mode="json"),
+    }
+    path = folder / f"step-{state.step:07d}.pt"
+    with whole_file(path, overwrite=True) as part:
+        torch.save({**facts, **pack_state(state)}, part)
+    with whole_file(path.with_suffix(".json"), overwrite=True) as part:
+        part.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    for old in find_checkpoints(folder)[:-keep]:
+        _remove(old)
+    return path
+
+
+def find_checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints of a run, oldest first; none if there is no such folder."""
+    found = [path for path in folder.glob("step-*.pt") if _NAME.fullmatch(path.name)]
+    return sorted(found, key=lambda path: int(_NAME.fullmatch(path.name)[1]))  # type: ignore[index]
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a checkpoint, or the newest one of a run's folder, into memory.
+
+    Raises
+    ------
+    FormatError
+        There is none, the file is damaged, or of another schema.
+    """
+    path = Path(path)
+    if path.is_dir():
+        found = find_checkpoints(path)
+        if not found:
+            raise FormatError(f"{path}: holds no checkpoint (step-*.pt); give the folder of a training run")
+        path = found[-1]
+    try:
+        data = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise FormatError(f"{path}: no such checkpoint") from None
+    except Exception as error:  # torch raises whatever its unpickler met
+        reason = " ".join(str(error).split())[:120]
+        raise FormatError(f"{path}: not a whole checkpoint of olatkit ({type(error).__name__}: {reason})") from error
+    schema = data.get("schema") if isinstance(data, dict) else None
+    if schema != SCHEMA:
+        raise FormatError(f"{path}: a checkpoint of schema {schema}, expected {SCHEMA}; train again, or use the olatkit "
+                          "that wrote it")
+    return {**data, "path": str(path)}
+
+
+def check_same_run(checkpoint: dict[str, Any], config: TrainConfig, processes: int) -> None:
+    """Raise ConfigError, naming the keys, if a checkpoint was made with settings that change the result."""
+    path = checkpoint["path"]
+    if checkpoint["variant"] != config.variant:
+        raise ConfigError(f"{path}: a checkpoint of variant '{checkpoint['variant']}', but the settings say "
+                          f"'{config.variant}'; start a new run in another folder")
+    old, new = _flatten(checkpoint["config"]), _flatten(config.model_dump(mode="json"))
+    old["processes"], new["processes"] = checkpoint["processes"], processes
+    changed = [
+        f"{key} ({old.get(key)} -> {new.get(key)})" for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key) and not key.startswith(_HARMLESS)
+    ]
+    if changed:
+        raise ConfigError(f"{path}: cannot resume with changed settings: {', '.join(changed)}; "
+                          "restore them, or start a new run in another folder")
+
+
+def load_network(
+    path: str | os.PathLike[str], *, device: str | torch.device = "cpu", averaged: bool = True
+) -> RelightingNetwork:
+    """The trained network of a run or checkpoint, ready to relight.
+
+    Parameters
+    ----------
+    path : path-like
+        Run folder (its newest checkpoint), or one ``step-N.pt``.
+    device : str or torch.device
+        Where its weights go.
+    averaged : bool
+        The averaged weights, or those of the last step.
+
+    Returns
+    -------
+    RelightingNetwork
+        In evaluation mode, without gradients.
+
+    Raises
+    ------
+    FormatError
+        See :func:`read_checkpoint`; or its weights do not fit its variant.
+    """
+    checkpoint = read_checkpoint(path)
+    network = RelightingNetwork(
+        checkpoint["variant"], parsing_channels=checkpoint["parsing_channels"], activation=checkpoint["activation"]
+    )
+    try:
+        network.load_state_dict(checkpoint["average" if averaged else "network"])
+    except RuntimeError as error:
+        raise FormatError(
+            f"{checkpoint['path']}: its weights are not those of variant '{checkpoint['variant']}'"
+        ) from error
+    place(network, device)
+    return network.requires_grad_(False).eval()
+
+
+def _remove(checkpoint: Path) -> None:
+    """Remove a checkpoint and its description."""
+    checkpoint.unlink()
+    checkpoint.with_suffix(".json").unlink(missing_ok=True)
+
+
+def _flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings by dotted key."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat.update(_flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
+    return flat

@@ -1,0 +1,156 @@
+"""What can be set for a training: one frozen model, read from YAML; the defaults are the paper's run with `base`."""
+
+import math
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from olatkit.learn.variants import PARSING_CHANNELS, STRIDE
+from olatkit.render.sampling import SamplingConfig
+
+_STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class StageConfig(BaseModel):
+    """One stage of progressive resolution."""
+
+    model_config = _STRICT
+
+    size: int = Field(gt=0, multiple_of=STRIDE, description="side of the pictures [px], a multiple of 64")
+    batch: int = Field(ge=1, description="pairs per step and process")
+    share: float = Field(gt=0, le=1, description="share of all steps")
+
+
+class LossWeights(BaseModel):
+    """The factors λ of Eq. 10; the paper sets all to 1."""
+
+    model_config = _STRICT
+
+    basic: float = Field(1.0, ge=0, description="light, relit picture, self-reconstruction (Eq. 4)")
+    latent: float = Field(1.0, ge=0, description="structure code of the relit picture (Eq. 5)")
+    parsing: float = Field(1.0, ge=0, description="parsing (Eq. 6)")
+    temporal: float = Field(1.0, ge=0, description="agreement of neighbouring frames (Eq. 8)")
+    adversarial: float = Field(1.0, ge=0, description="critic (Eq. 7)")
+
+
+class LossConfig(BaseModel):
+    """Which losses are on, and how they are read where the paper leaves a choice."""
+
+    model_config = _STRICT
+
+    structure: bool = Field(True, description="structure self-supervision, Eq. 5")
+    parsing: bool = Field(True, description="parsing head and its loss, Eq. 6")
+    temporal: bool = Field(True, description="temporal consistency, Eq. 8")
+    adversarial: bool = Field(True, description="critic, Eq. 7")
+    weights: LossWeights = LossWeights()
+    warm_up: float = Field(
+        0.05, ge=0, le=1, description="share of all steps before Eq. 5 and 8 are switched on, and over which Eq. 7 fades in"
+    )
+    light_norm: Literal["mean_square", "l2"] = Field(
+        "mean_square", description="light term of Eq. 4: mean of squares, or its root as the paper writes"
+    )
+    latent_stop_gradient: Literal["none", "first"] = Field(
+        "none", description="first: the code of the source is taken as given in Eq. 5"
+    )
+    temporal_mask: bool = Field(True, description="compare visible foreground only in Eq. 8; false: every pixel")
+
+
+class CriticConfig(BaseModel):
+    """The critic and its training (Wasserstein form)."""
+
+    model_config = _STRICT
+
+    widths: tuple[int, ...] | None = Field(
+        None, description="channels of its convolutions; none: DCGAN's, as many as the last stage's size needs"
+    )
+    steps: int = Field(5, ge=1, description="critic steps per step of the network")
+    memory: int = Field(5, ge=1, description="batches of past steps that serve the critic")
+    clip: float = Field(0.01, gt=0, description="largest magnitude of its parameters")
+
+
+class OptimizerConfig(BaseModel):
+    """RMSprop, for network and critic alike."""
+
+    model_config = _STRICT
+
+    learning_rate: float = Field(5e-5, gt=0, description="step size")
+    smoothing: float = Field(0.99, ge=0, lt=1, description="decay of the mean of squared gradients")
+    largest_gradient: float | None = Field(
+        None, gt=0, description="gradients of larger norm are scaled down to it; none: left as they are"
+    )
+
+
+class ReportConfig(BaseModel):
+    """What is written down while training, and how often, in steps."""
+
+    model_config = _STRICT
+
+    metrics_every: int = Field(50, ge=1, description="a row of metrics.csv and TensorBoard scalars")
+    pictures_every: int = Field(1000, ge=1, description="a sheet of pictures")
+    checkpoint_every: int = Field(1000, ge=1, description="a checkpoint")
+    keep: int = Field(2, ge=1, description="newest checkpoints that stay")
+    validate_every: int = Field(1000, ge=1, description="errors on subjects that are not trained on")
+    validation_pairs: int = Field(32, ge=0, description="pairs of the test split, always the same; 0: none")
+    tensorboard: bool = Field(True, description="write TensorBoard events where the package is installed")
+
+
+class LoaderConfig(BaseModel):
+    """How samples reach the training device."""
+
+    model_config = _STRICT
+
+    workers: int = Field(2, ge=0, description="processes that read and decode; 0: the training process itself")
+    source: Literal["auto", "olat", "baked"] = Field(
+        "auto", description="relight OLAT images afresh, or read relit pairs that were stored; auto: OLAT if there"
+    )
+
+
+class TrainConfig(BaseModel):
+    """All settings of ``olatkit train``."""
+
+    model_config = _STRICT
+
+    variant: Literal["base", "small", "lite", "tiny"] = Field("base", description="size of the network")
+    parsing_channels: Literal[19, 1] | None = Field(
+        None, description="classes of the parsing head: 19, or 1 for foreground; none: 19, for tiny 1"
+    )
+    activation: Literal["prelu", "relu6"] = Field("prelu", description="between layers; relu6 suits phones")
+    seed: int = Field(0, ge=0, description="of weights, samples and lightings")
+    steps: int = Field(300_000, ge=1, description="steps of the optimizer in all stages together")
+    stages: tuple[StageConfig, ...] = Field(
+        (
+            StageConfig(size=128, batch=8, share=0.2),
+            StageConfig(size=256, batch=8, share=0.4),
+            StageConfig(size=512, batch=4, share=0.4),
+        ),
+        min_length=1, description="progressive resolution: sizes must not fall, shares sum to 1",
+    )
+    accumulate: int = Field(1, ge=1, description="batches whose gradients are averaged into one step")
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32", description="bf16: convolutions in bfloat16, losses and light in float32"
+    )
+    compile: bool = Field(False, description="compile the network with torch.compile: minutes first, faster steps")
+    average: float = Field(0.999, ge=0, lt=1, description="decay of the averaged weights that are used for evaluation")
+    optimizer: OptimizerConfig = OptimizerConfig()
+    losses: LossConfig = LossConfig()
+    critic: CriticConfig = CriticConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    loader: LoaderConfig = LoaderConfig()
+    report: ReportConfig = ReportConfig()
+
+    @model_validator(mode="after")
+    def _check_stages(self) -> "TrainConfig":
+        total = sum(stage.share for stage in self.stages)
+        if not math.isclose(total, 1, abs_tol=1e-6):
+            raise ValueError(f"the shares of the stages sum to {total:g}, expected 1")
+        sizes = [stage.size for stage in self.stages]
+        if sizes != sorted(sizes):
+            raise ValueError(f"the sizes of the stages are {sizes}, expected them not to fall")
+        return self
+
+    @property
+    def parsing_classes(self) -> int:
+        """Classes of the parsing head, 0 if there is none."""
+        if not self.losses.parsing or not self.losses.weights.parsing:
+            return 0
+        return self.parsing_channels or PARSING_CHANNELS[self.variant]

@@ -1,0 +1,75 @@
+"""When a training cannot go on: what happened, what was saved, and what to try."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from olatkit.errors import TrainingError
+from olatkit.io.outputs import whole_file
+from olatkit.learn.config import TrainConfig
+from olatkit.learn.distributed import Ranks
+from olatkit.learn.sample import Sample
+from olatkit.learn.schedule import Stage
+from olatkit.learn.state import TrainingState
+from olatkit.learn.variants import VARIANTS
+
+
+def stop_if_not_finite(
+    values: Mapping[str, Tensor], state: TrainingState, samples: Sequence[Sample], folder: Path, ranks: Ranks
+) -> None:
+    """Raise TrainingError if the gradient of a step is not finite, before the step is made: the weights are still good.
+
+    The batches and the weights are saved as ``failed-step-N-process-R.pt``: a dict of ``step``, ``batches`` (a list of
+    the fields of ``Sample``) and ``network``, for ``torch.load``.
+    """
+    if torch.isfinite(values["gradient"]):
+        return
+    path = folder / f"failed-step-{state.step:07d}-process-{ranks.rank}.pt"
+    batches = [{f.name: getattr(sample, f.name).cpu() for f in fields(sample)} for sample in samples]
+    with whole_file(path, overwrite=True) as part:
+        torch.save({"step": state.step, "batches": batches, "network": state.network.state_dict()}, part)
+    bad = [f"{name} {float(value):g}" for name, value in values.items() if not torch.isfinite(value)]
+    raise TrainingError(
+        f"step {state.step}: not finite: {', '.join(bad)}; batch and weights are saved in {path}; try a smaller "
+        "optimizer.learning_rate, an optimizer.largest_gradient, or precision: fp32, and --resume"
+    )
+
+
+@contextmanager
+def explain_out_of_memory(config: TrainConfig, stage: Stage, device: torch.device) -> Iterator[None]:
+    """Turn an allocation that fails into a TrainingError that says which settings need less memory."""
+    try:
+        yield
+    except RuntimeError as error:
+        # The CPU's allocator has no exception of its own.
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        raise TrainingError(
+            f"{stage.batch} pair(s) of {stage.size} px with variant '{config.variant}' do not fit into the memory of "
+            f"{_name(device)}; try {', or '.join(_ways_out(config, stage))}"
+        ) from error
+
+
+def _ways_out(config: TrainConfig, stage: Stage) -> list[str]:
+    """Settings that need less memory, the mildest first."""
+    ways = []
+    if stage.batch > 1:
+        ways.append(f"stages[{stage.number}].batch {stage.batch // 2} with accumulate {2 * config.accumulate}")
+    if config.precision == "fp32" and config.variant != "tiny":
+        ways.append("precision bf16")
+    if stage.size > 128:
+        ways.append("stages of fewer pixels")
+    smaller = list(VARIANTS)[list(VARIANTS).index(config.variant) + 1 :]
+    return ways + [f"variant {name}" for name in smaller[:1]] or ["a machine with more memory"]
+
+
+def _name(device: torch.device) -> str:
+    """The device with its size."""
+    if device.type != "cuda":
+        return "this machine"
+    properties = torch.cuda.get_device_properties(device)
+    return f"{device} ({properties.name}, {properties.total_memory / 2**30:.0f} GiB)"
