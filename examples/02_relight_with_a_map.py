@@ -18,6 +18,8 @@ from olatkit.render.pictures import find_exposure, to_display
 from olatkit.render.weights import cell_areas
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "out")
+if not (folder / "take.olat.h5").exists():
+    sys.exit(f"{folder}/take.olat.h5 is missing; run examples/01_simulate_and_ingest.py {folder} first")
 
 if len(sys.argv) > 2:
     map_path = Path(sys.argv[2])

@@ -18,6 +18,8 @@ from olatkit.render.weights import cell_areas
 
 FRAMES, STRIP = 48, 6
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "out")
+if not (folder / "take.olat.h5").exists():
+    sys.exit(f"{folder}/take.olat.h5 is missing; run examples/01_simulate_and_ingest.py {folder} first")
 take = olatkit.open_take(folder / "take.olat.h5")
 
 # A window to the right of the camera (+X, +Z) and a dim room; rows run from the ceiling to the floor.

@@ -17,7 +17,10 @@ from olatkit.render.pictures import contact_sheet
 from olatkit.vision.demosaic import demosaic
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "out")
-stream = olatkit.open_stream(sys.argv[2] if len(sys.argv) > 2 else folder / "stage/take.cine")
+path = Path(sys.argv[2]) if len(sys.argv) > 2 else folder / "stage/take.cine"
+if not path.exists():
+    sys.exit(f"{path} is missing; run examples/01_simulate_and_ingest.py {folder} first, or name a file")
+stream = olatkit.open_stream(path)
 print(stream)
 print(f"levels {stream.black_level:g} to {stream.white_level:g}, {stream.times_s[-1]:.3f} s from first to last frame")
 

@@ -18,6 +18,8 @@ from olatkit.capture.sync import find_phase
 from olatkit.io.images import write_png
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "out")
+if not (folder / "stage/take.cine").exists():
+    sys.exit(f"{folder}/stage/take.cine is missing; run examples/01_simulate_and_ingest.py {folder} first")
 stream = olatkit.open_stream(folder / "stage/take.cine")
 rig, schedule = olatkit.read_rig(folder / "stage/rig.json"), olatkit.read_schedule(folder / "stage/schedule.json")
 print(schedule)

@@ -20,6 +20,8 @@ from olatkit.jobs.ingest import ingest
 from olatkit.render.pictures import contact_sheet
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "out")
+if not (folder / "take.olat.h5").exists():
+    sys.exit(f"{folder}/take.olat.h5 is missing; run examples/01_simulate_and_ingest.py {folder} first")
 stage = folder / "stage"
 still = folder / "not_compensated.olat.h5"
 ingest(

@@ -43,6 +43,15 @@ def test_example(script: Path, folder: Path) -> None:
             assert np.ptp(picture) > 128
 
 
+@pytest.mark.parametrize("script", SCRIPTS[1:6], ids=lambda path: path.stem)
+def test_an_example_without_its_take_says_what_to_run_first(script: Path, tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, str(script), str(tmp_path)], check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert f"run examples/01_simulate_and_ingest.py {tmp_path} first" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_examples_are_short_and_say_how_to_run_them() -> None:
     assert len(SCRIPTS) >= 5
     readme = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")

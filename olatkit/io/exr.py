@@ -12,6 +12,7 @@ import numpy as np
 
 from olatkit.errors import FormatError
 from olatkit.io.outputs import whole_file
+from olatkit.io.silence import silence
 
 EXR_MAGIC = b"\x76\x2f\x31\x01"
 EXR_COMPRESSIONS = ("zip", "zips", "piz", "pxr24", "rle", "no", "b44", "b44a", "dwaa", "dwab")
@@ -125,8 +126,9 @@ def _exr_parts(path: PathLike, *, header_only: bool = False) -> list[Any]:
     if not _read_start(path).startswith(EXR_MAGIC):
         raise FormatError(f"{path}: not an OpenEXR file (starts with {_read_start(path)!r})")
     try:
-        expected = len(OpenEXR.File(str(path), header_only=True).parts)
-        parts = OpenEXR.File(str(path), separate_channels=True, header_only=header_only).parts
+        with silence():
+            expected = len(OpenEXR.File(str(path), header_only=True).parts)
+            parts = OpenEXR.File(str(path), separate_channels=True, header_only=header_only).parts
     except (RuntimeError, ValueError, TypeError) as error:
         raise FormatError(f"{path}: damaged OpenEXR file: {one_line(error)}") from error
     if not parts or len(parts) != expected:

@@ -22,6 +22,8 @@ def whole_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iter
     ------
     OutputExistsError
         ``path`` exists and ``overwrite`` is false; checked before anything is written.
+    OSError
+        As raised inside; one that names no file, as when the disk is full, is given this ``path``.
     """
     path = Path(path)
     refuse_existing(path, overwrite=overwrite)
@@ -30,6 +32,8 @@ def whole_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iter
     try:
         yield part
         os.replace(part, path)
-    except BaseException:
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            raise OSError(error.errno, f"cannot be written: {error.strerror}", str(path)) from error
         raise

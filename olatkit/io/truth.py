@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from olatkit.io.hdf5_files import new_file
 from olatkit.io.outputs import whole_file
 
 if TYPE_CHECKING:
@@ -98,10 +99,10 @@ def write_truth(
     ------
     OutputExistsError
         The file exists and ``overwrite`` is false.
+    OSError
+        It cannot be written whole, for example to a full disk; told at the end of the block.
     """
-    import h5py
-
-    with whole_file(path, overwrite=overwrite) as part, h5py.File(part, "w", track_order=False) as file:
+    with whole_file(path, overwrite=overwrite) as part, new_file(part) as file:
         file.attrs.update(attributes)
         file.attrs["clipped_values"] = 0
         for name, value in arrays.items():

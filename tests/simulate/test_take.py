@@ -1,5 +1,7 @@
 """A recorded take on disk: stream, documents, truth, and the command that writes them."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -111,6 +113,32 @@ def test_a_failure_leaves_no_half_file(stage: Stage, tmp_path: Path, monkeypatch
     with pytest.raises(RuntimeError, match="lamp broke"):
         simulate(stage, tmp_path, ticks=5, truth=0)
     assert not list(tmp_path.iterdir())
+
+
+_SMALL_DISK = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
+sys.argv = ["olatkit", *sys.argv[2:]]
+from olatkit.cli.main import main
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("room, full", [(3000, "take.cine"), (90_000, "truth.h5")])
+def test_a_full_disk_is_one_line(take: Path, tmp_path: Path, room: int, full: str) -> None:
+    """No file may grow beyond ``room`` bytes: the stream does not fit, or it does and the truth does not."""
+    write_schedule(tmp_path / "s.json", grouped_schedule(range(12), group=4, tracking_gain=0.2, stride=5))
+    write_rig(tmp_path / "r.json", default_rig(12))
+    out, documents = tmp_path / "o", ["--rig", str(tmp_path / "r.json"), "--schedule", str(tmp_path / "s.json")]
+    line = [sys.executable, "-c", _SMALL_DISK, str(room), "simulate", str(out), "--size", "32", "--seconds", "0.04"]
+    done = subprocess.run([*line, *documents], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert "cannot be written: File too large" in done.stderr
+    assert full in done.stderr
+    assert not list(out.glob("*.part"))
+    assert not (out / full).exists()
 
 
 def test_the_command(tmp_path: Path) -> None:
