@@ -225,6 +225,25 @@ def _check_ambient(take: Take) -> Check | None:
                  "light in the room that is on in every frame")
 
 
+def _check_noise(take: Take) -> Check | None:
+    full_well, read_noise = (take.notes.get(f"measured_{name}") for name in ("full_well_e", "read_noise_e"))
+    if full_well is None or read_noise is None:
+        return None
+    share = read_noise / full_well
+    found = f"{full_well:.0f} e⁻ at full scale, read noise {read_noise:.1f} e⁻ ({100 * share:.2g} % of full scale)"
+    return Check(_grade(share, 0.005, 0.02), "Sensor noise", found, "read noise under 0.5 %; bad from 2 %",
+                 "measured from the dark and flat recordings; shadows drown in read noise")
+
+
+def _check_color(take: Take) -> Check | None:
+    error = take.notes.get("color_error")
+    if error is None:
+        return None
+    found = f"ΔE {error[0]:.1f} on average, {error[1]:.1f} at most, over the chart's patches"
+    return Check(_grade(error[0], 5, 10), "Colour", found, "average under 5; bad from 10",
+                 "what no 3x3 matrix can correct: narrow LED spectra, a reflection on the chart, the wrong chart")
+
+
 def _check_motion(take: Take) -> Check | None:
     if "motion_px" not in take.stats or take.schedule is None:
         return None
@@ -293,8 +312,8 @@ def _check_places(take: Take, levels: LightLevels) -> Check | None:
 
 
 _CHECKS: tuple[Callable[[Take], Check | None], ...] = (
-    _check_phase, _check_lock, _check_frames, _check_exposure, _check_saturation, _check_code_range, _check_crosstalk,
-    _check_ambient, _check_closure, _check_motion, _check_flow, _check_looks, _check_dead,
+    _check_phase, _check_lock, _check_frames, _check_exposure, _check_saturation, _check_code_range, _check_noise,
+    _check_color, _check_crosstalk, _check_ambient, _check_closure, _check_motion, _check_flow, _check_looks, _check_dead,
 )
 
 

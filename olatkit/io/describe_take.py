@@ -95,6 +95,12 @@ def _note_facts(notes: dict[str, Any]) -> list[Fact]:
         facts.append(Fact("phase", f"{notes['phase']} frames{score}", "phase", notes["phase"]))
     if "crosstalk" in notes:
         facts.append(Fact("crosstalk inverted", f"{100 * notes['crosstalk']:.2f} %", "crosstalk", notes["crosstalk"]))
+    if "measured_full_well_e" in notes:
+        noise = [notes["measured_full_well_e"], notes["measured_read_noise_e"]]
+        facts.append(Fact("sensor noise", f"full well {noise[0]:.0f} e-, read noise {noise[1]:.1f} e-", "noise_e", noise))
+    if "color_error" in notes:
+        mean, most = notes["color_error"]
+        facts.append(Fact("colour chart", f"dE {mean:.1f} on average, {most:.1f} at most", "color_error", [mean, most]))
     if "frames" in notes:
         facts.append(Fact("frames", f"{notes['frames']}, {notes.get('dropped', 0)} dropped", "frames", notes["frames"]))
     return facts
