@@ -1,0 +1,58 @@
+"""Dask clusters beyond this machine: workers started through SLURM, and where to watch them."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from olatkit.errors import ConfigError
+
+CLUSTERS = ("slurm",)
+
+
+@contextmanager
+def open_cluster(kind: str, workers: int, options: Mapping[str, object]) -> Iterator[str]:
+    """Ask a queue for workers and give the address of a scheduler on this machine; all end with the block.
+
+    Parameters
+    ----------
+    kind : {'slurm'}
+        The queue.
+    workers : int
+        Worker processes to ask for; the build begins with the first one that comes.
+    options : mapping
+        Arguments of ``dask_jobqueue.SLURMCluster``, such as cores, memory, queue, account, walltime.
+
+    Raises
+    ------
+    ConfigError
+        Unknown kind, dask-jobqueue is missing, or it refuses the options.
+    """
+    if kind not in CLUSTERS:
+        raise ConfigError(f"cluster {kind!r} is unknown, expected one of {', '.join(CLUSTERS)}")
+    try:
+        from dask_jobqueue import SLURMCluster
+    except ImportError as error:
+        raise ConfigError("a SLURM cluster needs dask-jobqueue: pip install 'olatkit[slurm]'") from error
+    given = {"cores": 1, "processes": 1, "memory": "8GB", **options}
+    try:
+        cluster = SLURMCluster(silence_logs=logging.ERROR, **given)
+    except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:
+        raise ConfigError(f"SLURM cluster with {dict(given)}: {' '.join(str(error).split())}") from error
+    with cluster:
+        cluster.scale(workers)
+        yield cluster.scheduler_address
+
+
+def dashboard_link(scheduler: str) -> str | None:
+    """Address of the page on which a running Dask scheduler shows its work; None for local ones."""
+    if "://" not in scheduler and not Path(scheduler).is_file():
+        return None
+    from distributed import Client
+
+    place = {"address": scheduler} if "://" in scheduler else {"scheduler_file": scheduler}
+    try:
+        with Client(**place, timeout=15) as client:
+            return client.dashboard_link if client.scheduler_info()["services"].get("dashboard") else None
+    except (OSError, TimeoutError):
+        return None  # the build itself will say that nobody answers
