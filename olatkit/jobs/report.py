@@ -18,14 +18,15 @@ from olatkit.io.outputs import refuse_existing, whole_file
 from olatkit.io.streams import FrameStream
 from olatkit.io.takes import Take, open_take
 from olatkit.render.pictures import contact_sheet
-from olatkit.render.relight import relight
 from olatkit.render.weights import light_weights
 from olatkit.vision.matting import foreground_mask
 
 PICTURE_PX = 360  # longest side of the pictures that are relit
-THUMB_PX = 96
+COMPARISON_PX = 512
+THUMB_PX = 96  # longest side of a light on the sheet
 COLUMNS = 12
-YAWS = 8
+FRAMES_BYTES = 2**27  # frames read at once, as 8-byte numbers
+YAWS = tuple(range(0, 360, 45))
 
 
 def write_report(
@@ -69,48 +70,74 @@ def report_path(take_path: Path) -> Path:
 
 @dataclass(frozen=True, eq=False)
 class _Look:
-    """One imageset reduced to page size: ``olat`` (L, h, w, 3) and ``full`` (h, w, 3), linear; ``mask`` (h, w)."""
+    """What the pictures need of one imageset, gathered light by light so that its size does not matter.
+
+    ``relit`` (K, h, w, 3) under the turned sky, ``total`` (h, w, 3) the sum of the lights and ``full`` (h, w, 3) the
+    fully lit frame at page size, all linear; ``mask`` (h, w); ``thumbs`` (L, h', w', 3) every light, small.
+    """
 
     index: int
-    olat: np.ndarray
+    relit: np.ndarray
+    total: np.ndarray
     full: np.ndarray
     mask: np.ndarray
+    thumbs: np.ndarray
     levels: LightLevels
 
 
 def _extras(take: Take, plan: CapturePlan | None, stream: FrameStream | None) -> ReportExtras:
     look = _look_at(take, len(take) // 2)
     comparison, comb = [], None
-    # An import has no tracking frame: its fully lit picture is the sum itself.
-    closure = _closure(take, look) if take.schedule is not None else []
     if plan is not None and stream is not None:
         comb = _comb(plan, stream)
         if plan.config.motion.method != "none":
             comparison = _comparison(take, plan, stream)
     return ReportExtras(
-        look.index, _turntable(take, look), closure, comparison, _sheet(take, look), look.levels, comb
+        look.index, _turntable(look), _closure(take, look), comparison, _sheet(take, look), look.levels, comb
     )
 
 
 def _look_at(take: Take, index: int) -> _Look:
-    """Read an imageset light by light, measure each light and keep it at page size."""
+    """Read an imageset light by light, measure each light and add it to the pictures."""
     full = take.read_full(index)
     mask = foreground_mask(full.mean(axis=2))
     if not mask.any():
         mask[:] = True
     gains = np.asarray(take.rig.gains, np.float32)
-    olat, rows = [], []
+    sky = simple_sky()
+    turned = _Sum(np.array([light_weights(sky.rotate(yaw), take.rig) for yaw in YAWS]))
+    total = _Sum((gains * np.asarray(take.rig.enabled)[:, None])[None])
+    thumbs, rows = [], []
     for light in range(len(take.rig)):
         rgb = take.read_box(index, slice(light, light + 1))[0]
         rows.append(measure_light(rgb, mask, gains[light]))
-        olat.append(_reduce(rgb))
+        small = _reduce(rgb, PICTURE_PX)
+        turned.add(light, small)
+        total.add(light, small)
+        thumbs.append(_reduce(small, THUMB_PX))
     means, xs, ys, saturated = np.array(rows).T
     levels = LightLevels(means, np.stack([xs, ys], axis=1), saturated)
-    small = _reduce(mask.astype(np.float32)) > 0.5
-    return _Look(index, np.array(olat), _reduce(full), small, levels)
+    small_mask = _reduce(mask.astype(np.float32), PICTURE_PX) > 0.5
+    full = _reduce(full, PICTURE_PX)
+    return _Look(index, turned.pictures, total.pictures[0], full, small_mask, np.array(thumbs), levels)
 
 
-def _reduce(image: np.ndarray, longest: int = PICTURE_PX) -> np.ndarray:
+class _Sum:
+    """Pictures under K lightings, ``weights`` (K, L, 3), to which one light after another is added."""
+
+    def __init__(self, weights: np.ndarray) -> None:
+        self._weights = weights.astype(np.float32)
+        self.pictures = np.zeros(0, np.float32)
+
+    def add(self, light: int, image: np.ndarray) -> None:
+        """Add the image (h, w, 3) of a light."""
+        if not self.pictures.size:
+            self.pictures = np.zeros((len(self._weights), *image.shape), np.float32)
+        for picture, weight in zip(self.pictures, self._weights[:, light], strict=True):
+            picture += weight * image
+
+
+def _reduce(image: np.ndarray, longest: int) -> np.ndarray:
     """Reduce to at most ``longest`` pixels by area averaging, which commutes with adding up lights."""
     import cv2
 
@@ -132,14 +159,10 @@ def simple_sky(height: int = 32, width: int = 64) -> EnvironmentMap:
     return EnvironmentMap((sky + glow).astype(np.float32), "simple sky")
 
 
-def _turntable(take: Take, look: _Look) -> Picture:
+def _turntable(look: _Look) -> Picture:
     """The subject under the simple sky, turned once around."""
-    sky = simple_sky()
-    yaws = [360.0 * k / YAWS for k in range(YAWS)]
-    weights = np.array([light_weights(sky.rotate(yaw), take.rig) for yaw in yaws])
-    pictures = relight(look.olat, weights)
-    exposure = _exposure(pictures, look.mask)
-    strip = contact_sheet([to_srgb8(p * exposure) for p in pictures], YAWS // 2, [f"{yaw:.0f} deg" for yaw in yaws])
+    exposure = _exposure(look.relit, look.mask)
+    strip = contact_sheet([to_srgb8(p * exposure) for p in look.relit], len(YAWS) // 2, [f"{yaw:.0f} deg" for yaw in YAWS])
     return Picture(strip, f"Turntable of light, imageset {look.index}", (
         "A soft sky and a low warm sun, turned in steps of 45 degrees; one exposure. "
         "Good: the light travels smoothly around the subject, without ghosts or coloured edges."
@@ -148,8 +171,7 @@ def _turntable(take: Take, look: _Look) -> Picture:
 
 def _closure(take: Take, look: _Look) -> list[Picture]:
     """Fully lit frame, sum of the lights, and their difference."""
-    gains = np.asarray(take.rig.gains) * np.asarray(take.rig.enabled)[:, None]
-    total = relight(look.olat, gains)
+    total = look.total
     exposure = _exposure(look.full, look.mask)
     reference = luminance(look.full)
     floor = 0.05 * float(np.median(reference[look.mask]))
@@ -173,15 +195,10 @@ def _signed(value: np.ndarray) -> np.ndarray:
 
 def _sheet(take: Take, look: _Look) -> Picture:
     """All lights in rows from top to bottom of the stage, each row from the picture's left around the front."""
-    import cv2
-
-    directions = take.rig.directions
-    height, width = look.olat.shape[1:3]
-    scale = THUMB_PX / width
-    size = (THUMB_PX, max(round(height * scale), 1))
-    exposure = 0.9 / max(float(np.percentile(luminance(look.olat[:, look.mask]), 99.0)), 1e-6)
-    thumbs = [to_srgb8(cv2.resize(o, size, interpolation=cv2.INTER_AREA) * np.float32(exposure)) for o in look.olat]
-    order = _stage_order(directions)
+    mask = _reduce(look.mask.astype(np.float32), THUMB_PX) > 0.5
+    exposure = 0.9 / max(float(np.percentile(luminance(look.thumbs[:, mask]), 99.0)), 1e-6)
+    thumbs = to_srgb8(look.thumbs * np.float32(exposure))
+    order = _stage_order(take.rig.directions)
     sheet = contact_sheet([thumbs[l] for l in order], COLUMNS, [str(l) for l in order], gap_px=2)
     return Picture(sheet, f"The {len(order)} lights of imageset {look.index}", (
         "Rows by height of the light, topmost first; in a row around the stage, from behind over the picture's left, "
@@ -208,9 +225,10 @@ def _comb(plan: CapturePlan, stream: FrameStream) -> Comb:
     start = int(used[(len(used) - count) // 2])
     stop = min(start + count, len(stream))
     black, white = stream.black_level, stream.white_level
+    step = max(1, min(40, FRAMES_BYTES // (8 * int(np.prod(stream.shape)))))
     means = np.concatenate([
-        frame_features(stream.read(a, min(a + 40, stop)), black_level=black, white_level=white)[:, 0]
-        for a in range(start, stop, 40)
+        frame_features(stream.read(a, min(a + step, stop)), black_level=black, white_level=white)[:, 0]
+        for a in range(start, stop, step)
     ])
     ticks = plan.ticks[start:stop]
     tracking = np.isin((ticks - plan.phase) % plan.schedule.cycle, plan.schedule.tracking_slots)
@@ -222,15 +240,16 @@ def _comparison(take: Take, plan: CapturePlan, stream: FrameStream) -> list[Pict
     index = int(np.argmax(take.stats["motion_px"]))
     still = plan.config.model_copy(update={"motion": plan.config.motion.model_copy(update={"method": "none"})})
     demultiplexer = replace(plan.demultiplexer, config=still)
-    images: list[np.ndarray] = []
+    # One light in memory at a time: at full frame all of them would be gigabytes.
+    weights = light_weights(simple_sky(), take.rig)[None]
+    without, with_ = _Sum(weights), _Sum(weights)
     assemble_imageset(
         demultiplexer, plan.frames(stream), int(plan.references[index]),
-        lambda _light, packed: images.append(_reduce(demultiplexer.region.unpack(packed), 512)),
+        lambda light, packed: without.add(light, _reduce(demultiplexer.region.unpack(packed), COMPARISON_PX)),
     )
-    weights = light_weights(simple_sky(), take.rig)
-    before = relight(np.array(images), weights)
-    images = [_reduce(take.read_box(index, slice(light, light + 1))[0], 512) for light in range(len(take.rig))]
-    after = relight(np.array(images), weights)
+    for light in range(len(take.rig)):
+        with_.add(light, _reduce(take.read_box(index, slice(light, light + 1))[0], COMPARISON_PX))
+    before, after = without.pictures[0], with_.pictures[0]
     mask = foreground_mask(after.mean(axis=2))
     exposure = _exposure(after, mask)
     pair = [to_srgb8(p * exposure) for p in (before, after)]

@@ -2,6 +2,7 @@
 
 import base64
 import re
+import tracemalloc
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 
@@ -244,6 +245,18 @@ def test_a_report_is_not_overwritten_unasked(tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == {"take.olat.h5", "take.report.html", "0.h5"}
 
 
+def test_a_report_holds_one_light_at_a_time(tmp_path):
+    """All lights of an imageset at full frame would be gigabytes."""
+    path = _write_import(tmp_path, count=1, enlarged=12)
+    write_report(path)
+    tracemalloc.start()
+    write_report(path, overwrite=True)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    imageset = 4 * open_take(path)[0].radiance.size
+    assert peak < 0.7 * imageset
+
+
 def test_a_report_in_the_way_stops_an_ingest_before_it_starts(folder, tmp_path):
     out = tmp_path / "take.olat.h5"
     report_path(out).write_text("mine")
@@ -334,12 +347,13 @@ def _take_like(rig):
     return _Rigged(rig)
 
 
-def _write_import(folder, count):
-    """A take as an import of photographs leaves it: no schedule, no statistics."""
+def _write_import(folder, count, enlarged=1):
+    """A take as an import of photographs leaves it: no schedule, no statistics; every pixel ``enlarged`` times."""
     rig = default_rig(18)
     stage = SphereStage(rig, grouped_schedule(range(18), group=9, tracking_gain=0.1, stride=10))
-    olat = stage.olat(0).astype(np.float32)
-    header = TakeHeader(rig, None, stage.size, (0, 0, *stage.size), 25.0, "float32", "none", {"olatkit": "1"})
+    olat = stage.olat(0).astype(np.float32).repeat(enlarged, axis=1).repeat(enlarged, axis=2)
+    size = olat.shape[1:3]
+    header = TakeHeader(rig, None, size, (0, 0, *size), 25.0, "float32", "none", {"olatkit": "1"})
     parts = [folder / f"{i}.h5" for i in range(count)]
     for i, part in enumerate(parts):
         rows = ImagesetRows(
