@@ -12,7 +12,7 @@ from olatkit.cli.options import overwrite_option, parse_size, progress_bar, sche
 if TYPE_CHECKING:
     import numpy as np
 
-_FILE = click.Path(path_type=Path)
+_FILE = click.Path(path_type=Path, readable=False)  # what cannot be read is a problem with the data, not wrong usage
 
 
 @click.command(short_help="Demultiplex a high-speed capture into OLAT imagesets.")

@@ -87,8 +87,10 @@ def main() -> None:
     except (OlatkitError, OSError, MemoryError) as error:
         if logging.getLogger().isEnabledFor(logging.DEBUG):
             logging.exception("traceback")
-        text = " ".join(str(error).split()) or type(error).__name__
-        click.echo(f"olatkit: {text}", err=True)
+        text = str(error)
+        if isinstance(error, OSError) and error.filename and error.strerror:  # permissions, full disks
+            text = f"{error.filename}: {error.strerror}"
+        click.echo(f"olatkit: {' '.join(text.split()) or type(error).__name__}", err=True)
         sys.exit(1)
     except Exception as error:
         # A mistake of ours or an input nobody thought of: still one line, and the place only on request.

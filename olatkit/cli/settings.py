@@ -50,8 +50,16 @@ def _explain(model: type[BaseModel], error: ValidationError, source: str) -> str
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        group: Any = model
-        for part in first["loc"][:-1]:
-            group = group.model_fields[str(part)].annotation
-        return f"{source}: unknown setting '{where}', expected one of {', '.join(group.model_fields)}"
+        return f"{source}: unknown setting '{where}', expected one of {_keys(model, first['loc'][:-1])}"
+    if first["type"] == "model_type":
+        return f"{source}: '{where}' is a group of settings, expected one of {_keys(model, first['loc'])}"
     return f"{source}: setting '{where}' is {first.get('input')!r}: {first['msg']}"
+
+
+def _keys(model: type[BaseModel], group: tuple[int | str, ...]) -> str:
+    """The keys of a group of settings, in full, as they are given to --set."""
+    place: Any = model
+    for part in group:
+        place = place.model_fields[str(part)].annotation
+    ends = {name: ".*" if hasattr(field.annotation, "model_fields") else "" for name, field in place.model_fields.items()}
+    return ", ".join(".".join([*map(str, group), name]) + end for name, end in ends.items())

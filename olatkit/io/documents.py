@@ -48,6 +48,8 @@ def read_schedule(path: str | os.PathLike[str]) -> LightingSchedule:
         A key is missing, a slot is wrong or a light is never lit.
     """
     document = read_json(Path(path))
+    if "lights" in document and "frames" not in document:
+        raise ConfigError(f"{path}: holds a rig, expected a lighting schedule; are rig and schedule swapped?")
     document.setdefault("name", Path(path).name)
     return schedule_from_document(document, source=str(path))
 
@@ -86,6 +88,8 @@ def rig_from_document(document: dict[str, Any], *, source: str = "rig") -> Light
     if document.get("units", "m") != "m":
         raise ConfigError(f"{source}: units '{document['units']}', expected 'm'; convert the positions to metres")
     lights = document.get("lights")
+    if lights is None and "frames" in document:
+        raise ConfigError(f"{source}: holds a lighting schedule, expected a rig; are rig and schedule swapped?")
     if not isinstance(lights, list) or not lights:
         raise ConfigError(f"{source}: key 'lights' holds no list of lights")
     rows = []

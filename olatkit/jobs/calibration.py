@@ -13,6 +13,7 @@ from olatkit.capture.chart_finder import find_color_checker
 from olatkit.capture.response import fit_flat_field, fit_linearisation, linearise
 from olatkit.color import to_srgb8
 from olatkit.errors import CaptureError, FormatError
+from olatkit.io.documents import read_json
 from olatkit.io.sources import open_stream
 from olatkit.io.streams import FrameStream
 from olatkit.vision.demosaic import demosaic
@@ -107,11 +108,11 @@ def read_linearity(path: Path, stream: FrameStream) -> np.ndarray:
     """
     span = float(stream.white_level - stream.black_level)
     size = int(np.ceil(span)) + 1
+    document = read_json(path)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
         curve = {name: np.asarray(document[name], float) for name in ("levels", "exposures", "table") if name in document}
-    except (OSError, ValueError, TypeError) as error:
-        raise FormatError(f"{path}: {error}; expected levels and exposures, or a table, in JSON") from error
+    except (ValueError, TypeError) as error:
+        raise FormatError(f"{path}: {error}; expected lists of numbers") from error
     if curve.keys() == {"levels", "exposures"} and curve["levels"].ndim == 1 and len(curve["levels"]) > 2:
         if curve["levels"].shape != curve["exposures"].shape:
             raise FormatError(
@@ -138,7 +139,9 @@ def _color(
     if path.suffix.lower() == ".json":
         try:
             matrix = np.asarray(json.loads(path.read_text()), float)
-        except (OSError, ValueError, TypeError) as error:
+        except OSError as error:
+            raise FormatError(f"{path}: {error.strerror or error}") from error
+        except (ValueError, TypeError) as error:
             raise FormatError(f"{path}: {error}; expected a 3x3 matrix in JSON") from error
         if matrix.shape != (3, 3) or not np.isfinite(matrix).all():
             raise FormatError(f"{path}: holds an array of shape {matrix.shape}, expected a finite 3x3 matrix")

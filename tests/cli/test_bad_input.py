@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import subprocess
 import sys
 
@@ -201,6 +202,10 @@ def test_an_output_in_a_folder_that_is_a_file(folder, tmp_path, refused):
     (("--size", "480"), "larger than the camera's 48x48"),
     (("--roi", "40,40,30,30"), "does not lie in the picture"),
     (("--set", "mood=happy"), "unknown setting 'mood'"),
+    (("--set", "motion.speed=3"), "unknown setting 'motion.speed', expected one of motion.method, motion.flow, "),
+    (("--set", "mood=happy"), "expected one of mode, motion.*, demosaic.*, crosstalk, "),
+    (("--set", "motion=fast"), "'motion' is a group of settings, expected one of motion.method, "),
+    (("--linearity", "/nowhere/curve.json"), "/nowhere/curve.json: No such file"),
     (("--set", "motion.method=magic"), "setting 'motion.method' is 'magic'"),
     (("--set", "mode"), "expected KEY=VALUE"),
     (("--config", "/nowhere/c.yaml"), "/nowhere/c.yaml"),
@@ -209,6 +214,34 @@ def test_an_output_in_a_folder_that_is_a_file(folder, tmp_path, refused):
 ])
 def test_options_that_cannot_work(folder, tmp_path, refused, more, message):
     assert message in refused(*arguments(folder, tmp_path / "o.olat.h5", *more))
+
+
+@pytest.mark.parametrize("names, message", [
+    (("schedule.json", "schedule.json"), "holds a lighting schedule, expected a rig; are rig and schedule swapped?"),
+    (("rig.json", "rig.json"), "rig.json: holds a rig, expected a lighting schedule; are rig and schedule swapped?"),
+])
+def test_rig_and_schedule_swapped(folder, tmp_path, refused, names, message):
+    rig, schedule = (str(folder / name) for name in names)
+    line = ("ingest", str(folder / "take.cine"), "--rig", rig, "--schedule", schedule, "-o", str(tmp_path / "o.olat.h5"))
+    assert message in refused(*line)
+
+
+@pytest.mark.parametrize("name", ["take.cine", "rig.json", "schedule.json"])
+def test_files_that_may_not_be_read(folder, tmp_path, refused, name):
+    (folder / name).chmod(0)
+    if os.access(folder / name, os.R_OK):
+        pytest.skip("this user may read everything")
+    message = refused(*arguments(folder, tmp_path / "o.olat.h5"))
+    assert f"{folder / name}: Permission denied" in message
+
+
+def test_a_folder_that_may_not_be_written(folder, tmp_path, refused):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o555)
+    if os.access(closed, os.W_OK):
+        pytest.skip("this user may write everywhere")
+    assert f"{closed}/o.olat.h5" in (message := refused(*arguments(folder, closed / "o.olat.h5")))
+    assert "Permission denied" in message
 
 
 def test_dark_frames_of_another_size(folder, tmp_path, refused):

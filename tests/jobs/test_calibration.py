@@ -117,8 +117,9 @@ def test_ramp_and_table_give_the_same_curve(tmp_path):
     ({"levels": [1, 2, 3]}, "holds levels, expected three or more levels and their exposures, or a table"),
     ({"levels": [1, 2, 3], "exposures": [1, 2]}, "3 levels and 2 exposures"),
     ({"table": [0, 2, 1]}, "the table does not rise everywhere"),
-    ({"table": [0, "x"]}, "expected levels and exposures, or a table, in JSON"),
-    ([], "holds none of them"),
+    ({"table": [0, "x"]}, "expected lists of numbers"),
+    ({}, "holds none of them"),
+    ([], "holds a list, expected a JSON object"),
 ])
 def test_files_that_hold_no_curve(tmp_path, document, message):
     with pytest.raises(FormatError, match=message):
