@@ -34,7 +34,9 @@ class LabelConfig(BaseModel):
     flow: Literal["dis", "onnx", "nvidia"] = Field(
         "dis", description="dis: OpenCV's dense inverse search; onnx: a network of yours; nvidia: hardware flow"
     )
-    flow_preset: Literal["fine", "balanced", "medium", "fast"] = Field("fine", description="effort of dis")
+    flow_preset: Literal["smooth", "fine", "balanced", "medium", "fast"] = Field(
+        "smooth", description="effort of dis: smooth and fine work at full resolution"
+    )
     flow_onnx: str | None = Field(None, description="ONNX file of the flow network")
     flow_onnx_range: Literal["0..255", "0..1", "-1..1"] = Field("0..255", description="values the flow network takes")
     occlusion_relative: float = Field(0.01, ge=0, le=1, description="allowed round-trip error, share of squared flow")
@@ -131,7 +133,7 @@ class TruthLabels:
     def parse(
         self, fully_lit_srgb: np.ndarray, foreground: np.ndarray | None, tick: int | None = None
     ) -> np.ndarray:
-        """The true labels at ``tick``, brought to the size of the picture by taking the nearest pixel."""
+        """The true labels at ``tick``: their middle in the picture's proportions, nearest pixels in its size."""
         import cv2
 
         check_picture(fully_lit_srgb, foreground)
@@ -140,10 +142,12 @@ class TruthLabels:
                               "--truth all, and use the truth of this very take")
         height, width = fully_lit_srgb.shape[:2]
         true = self.labels[tick]
-        if true.shape[0] * width != true.shape[1] * height:
-            raise ConfigError(f"true labels are {true.shape[1]}x{true.shape[0]} pixels, the picture {width}x{height}: "
-                              "expected the same proportions; use a take that was not cropped")
-        return cv2.resize(true, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+        # Takes and shards are cut about the middle too.
+        scale = min(true.shape[0] / height, true.shape[1] / width)
+        rows, columns = round(height * scale), round(width * scale)
+        top, left = (true.shape[0] - rows) // 2, (true.shape[1] - columns) // 2
+        middle = true[top : top + rows, left : left + columns]
+        return cv2.resize(middle, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
 
 
 def _some(ticks: Mapping[int, np.ndarray]) -> str:
