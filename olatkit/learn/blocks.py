@@ -42,12 +42,12 @@ class ConvBlock(nn.Module):
 class FullBlock(nn.Module):
     """Fully connected layer with activation, (batch, inputs) to (batch, outputs)."""
 
-    def __init__(self, inputs: int, outputs: int, activation: Activation) -> None:
+    def __init__(self, inputs: int, outputs: int, activation: Activation | None) -> None:
         super().__init__()
         self.inputs, self.outputs = inputs, outputs
         self.linear = nn.Linear(inputs, outputs)
         self.activation = make_activation(activation)
-        self.kind = f"full, {activation}"
+        self.kind = f"full, {activation}" if activation else "full"
 
     def forward(self, x: Tensor) -> Tensor:
         return self.activation(self.linear(x))

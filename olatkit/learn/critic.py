@@ -7,7 +7,7 @@ Networks, ICLR 2016; weight clipping and no last activation after Arjovsky et al
 import torch
 from torch import Tensor, nn
 
-from olatkit.learn.blocks import join, tile
+from olatkit.learn.blocks import FullBlock, join, tile
 
 LIGHT_WIDTH = 64
 # The last map before the score is this many pixels wide.
@@ -35,17 +35,17 @@ class Critic(nn.Module):
             raise ValueError(f"the critic has {len(widths)} convolutions, expected at least 3")
         self.widths = tuple(widths)
         self.light_level = len(widths) - 2
-        self.light = nn.Linear(3 * 16 * 16, LIGHT_WIDTH)
+        self.light = FullBlock(3 * 16 * 16, LIGHT_WIDTH, None)
         inputs = 6
         self.levels = nn.ModuleList()
         for level, outputs in enumerate(widths):
             extra = LIGHT_WIDTH if level == self.light_level else 0
-            self.levels.append(_level(inputs + extra, outputs, first=level == 0))
+            self.levels.append(CriticBlock(inputs + extra, outputs, norm=level > 0))
             inputs = outputs
         # The map has as many channels before the last convolution as after it, so that it can be left out.
         if widths[-1] != widths[-2]:
             raise ValueError(f"the last two widths of the critic are {widths[-2]} and {widths[-1]}, expected equal ones")
-        self.score = nn.Conv2d(inputs, 1, LAST_SIZE)
+        self.score = CriticBlock(inputs, 1, norm=False, last=True)
         self.apply(_dcgan_weights)
 
     @property
@@ -75,7 +75,7 @@ class Critic(nn.Module):
         for level, block in enumerate(self.levels[: None if size == self.sizes[0] else -1]):
             x = block(join(x, tile(embedded, like=x)) if level == self.light_level else x)
         # A score is a sum of thousands of small terms: not in half precision.
-        with torch.autocast(x.device.type, enabled=False):
+        with torch.autocast("cuda" if x.is_cuda else "cpu", enabled=False):
             return self.score(x.float()).flatten()
 
     @torch.no_grad()
@@ -107,12 +107,20 @@ def critic_widths(size: int) -> tuple[int, ...]:
     return tuple(widths)
 
 
-def _level(inputs: int, outputs: int, *, first: bool) -> nn.Sequential:
-    """4x4 convolution of stride 2, batch normalisation on all but the first, leaky ReLU."""
-    conv = nn.Conv2d(inputs, outputs, 4, 2, 1, bias=first)
-    # The critic is only ever used in training, where the statistics are the batch's own: nothing to remember.
-    norm = nn.Identity() if first else nn.BatchNorm2d(outputs, track_running_stats=False)
-    return nn.Sequential(conv, norm, nn.LeakyReLU(0.2))
+class CriticBlock(nn.Module):
+    """4x4 convolution of stride 2, batch normalisation on all but the first, leaky ReLU; the last is bare."""
+
+    def __init__(self, inputs: int, outputs: int, *, norm: bool = True, last: bool = False) -> None:
+        super().__init__()
+        self.inputs, self.outputs = inputs, outputs
+        self.conv = nn.Conv2d(inputs, outputs, 4, *((1, 0) if last else (2, 1)), bias=not norm)
+        # The critic is only ever used in training, where the statistics are the batch's own: nothing to remember.
+        self.norm = nn.BatchNorm2d(outputs, track_running_stats=False) if norm else nn.Identity()
+        self.activation = nn.Identity() if last else nn.LeakyReLU(0.2)
+        self.kind = "4x4" if last else "4x4 s2" + (", batch norm" if norm else "") + ", leaky relu"
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.activation(self.norm(self.conv(x)))
 
 
 def _dcgan_weights(module: nn.Module) -> None:

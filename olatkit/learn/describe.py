@@ -8,8 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from olatkit.learn.blocks import ConvBlock, FullBlock
-from olatkit.learn.critic import Critic
+from olatkit.learn.critic import Critic, CriticBlock
 from olatkit.learn.network import LIGHT_SIZE, RelightingNetwork
+
+
+Block = ConvBlock | FullBlock | CriticBlock
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,9 @@ def _recorded(module: nn.Module) -> Iterator[list[Layer]]:
         elif isinstance(layer, nn.Linear):
             macs.append(layer.weight.numel())
 
-    def record(name: str, block: ConvBlock | FullBlock, output: Tensor) -> None:
-        part, _, rest = name.partition(".")
+    def record(name: str, block: Block, output: Tensor) -> None:
         layers.append(Layer(
-            part, rest.replace("heads.", "").replace(".conv", "").replace("LH.", "").replace(".", ""), block.kind,
+            name.partition(".")[0] if isinstance(module, RelightingNetwork) else "critic", _short(name), block.kind,
             block.inputs, block.outputs, output.shape[2] if output.ndim == 4 else 1,
             sum(p.numel() for p in block.parameters()), sum(macs),
         ))
@@ -77,10 +79,16 @@ def _recorded(module: nn.Module) -> Iterator[list[Layer]]:
 
     hooks = [m.register_forward_hook(count) for m in module.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     for name, block in module.named_modules():
-        if isinstance(block, ConvBlock | FullBlock):
+        if isinstance(block, Block):
             hooks.append(block.register_forward_hook(lambda b, _i, out, name=name: record(name, b, out)))
     try:
         yield layers
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _short(name: str) -> str:
+    """A module's path as the name of a layer: encoder.E1.a is E1a, the critic's levels.0 is C1."""
+    kept = [part for part in name.split(".") if part not in ("encoder", "decoder", "LH", "heads", "conv", "levels")]
+    return "".join(f"C{int(part) + 1}" if part.isdigit() else part for part in kept)
