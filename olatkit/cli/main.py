@@ -19,12 +19,13 @@ COMMANDS = {
     "info": "Explain any file of a capture: stream, take, rig, schedule, map.",
     "ingest": "Demultiplex a high-speed capture into motion-compensated OLAT imagesets.",
     "models": "Get the small public models that face labels can use.",
+    "normals": "Make normals, albedo, occlusion and a diffuse/specular split of a take.",
     "render": "Relight a take under environment maps: the weighted sum of its OLAT images.",
     "simulate": "Record a take on a simulated light stage, with ground truth.",
 }
 
 # Commands that keep what they have done when they are stopped, and go on from there when they are run again.
-RESUMABLE = frozenset({"build-shards", "ingest", "import"})
+RESUMABLE = frozenset({"build-shards", "ingest", "import", "normals"})
 
 
 def load_command(name: str) -> click.Command:

@@ -102,7 +102,7 @@ def parse_axes(text: str) -> np.ndarray:
 
 
 def make_rig(
-    name: str, lights: LightList, *, axes: str, unit: str, origin: Sequence[float] = (0, 0, 0), gains: bool = True
+    name: str, lights: LightList, *, axes: str, unit: str, origin: Sequence[float] = (0, 0, 0), gains: str = "list"
 ) -> LightRig:
     """A rig in this package's axes and metres.
 
@@ -117,8 +117,9 @@ def make_rig(
         What the numbers are; without a length there are directions and no positions.
     origin : 3 floats
         Where the subject stands, in the list's axes and unit.
-    gains : bool
-        Use the list's gains; otherwise all lights count as equally bright.
+    gains : {"list", "equal", "distance"}
+        The list's gains; all lights equally bright at the subject; or equal lamps, whose light at the subject falls with
+        the square of their distance (mean 1).
 
     Raises
     ------
@@ -137,7 +138,9 @@ def make_rig(
         )
     metres = UNITS[unit]
     positions = None if metres is None else vectors * metres
-    return LightRig(name, vectors / lengths[:, None], positions, lights.gains if gains else None, lights.enabled)
+    fall_off = np.repeat(lengths[:, None] ** -2.0, 3, axis=1)
+    brightness = {"list": lights.gains, "equal": None, "distance": fall_off / fall_off.mean()}[gains]
+    return LightRig(name, vectors / lengths[:, None], positions, brightness, lights.enabled)
 
 
 def _read_lp(path: Path) -> LightList:

@@ -78,9 +78,9 @@ class Lights(BaseModel):
         "the names), listed (the list names the files), numbered (the n-th picture, by the last number in its name, is "
         "the n-th light), id ({id} in 'files', counted from 0 as in the list)"
     )
-    gains: Literal["equal", "list"] = Field(
-        description="brightness of the lights: equal (or already divided out of the pictures), or list (gr,gg,gb of the "
-        "list, divided out once now)"
+    gains: Literal["equal", "distance", "list"] = Field(
+        description="how bright the lights are at the subject, divided out once now: equal (or already divided out), "
+        "distance (equal lamps, whose light falls with the square of the distance), or list (gr,gg,gb of the list)"
     )
     z: float | Literal["unit"] | None = Field(
         None, description="third coordinate where names have {x} and {y} only: a number, or unit for vectors of length 1"

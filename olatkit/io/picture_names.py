@@ -49,7 +49,7 @@ def find_pictures(folder: Path, manifest: Manifest) -> tuple[LightRig, tuple[Pat
     listed = LightList(listed.vectors, listed.gains, enabled, axes=listed.axes, has_gains=listed.has_gains)
     rig = make_rig(
         manifest.name or folder.name, listed, axes=lights.axes, unit=lights.unit, origin=lights.origin,
-        gains=lights.gains == "list",
+        gains=lights.gains,
     )
     return rig, tuple(path if on else None for path, on in zip(pictures, enabled, strict=True))
 
