@@ -28,6 +28,12 @@ def direction_to_uv(directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return u % 1.0, np.arccos(np.clip(y, -1, 1)) / np.pi
 
 
+def direction_to_angles(direction: np.ndarray) -> tuple[float, float]:
+    """Elevation above the horizon and azimuth [deg] of a direction (3,): azimuth 0 is +Z, the camera, and 90 is +X."""
+    x, y, z = np.asarray(direction, float)
+    return float(np.degrees(np.arctan2(y, np.hypot(x, z)))), float(np.degrees(np.arctan2(x, z)))
+
+
 def row_solid_angles(height: int, width: int) -> np.ndarray:
     """Solid angle [sr] of one pixel of each lat-long row, shape (height,); ``width * sum`` is 4π exactly."""
     edges = np.cos(np.pi * np.arange(height + 1) / height)

@@ -9,7 +9,7 @@ import numpy as np
 from olatkit.color import decode_srgb
 from olatkit.envmap import HALF_MAX, EnvironmentMap, find_clipped_light
 from olatkit.errors import FormatError
-from olatkit.geometry import row_solid_angles
+from olatkit.geometry import direction_to_angles, row_solid_angles
 from olatkit.io.exr import EXR_MAGIC, read_exr_header
 from olatkit.io.images import read_image
 from olatkit.latlong import turn_latlong
@@ -27,7 +27,7 @@ EIGHT_BIT_VALUES = 256
 def read_environment(
     path: str | os.PathLike[str], *, center: str = "-z", up: str = "+y", flip: bool = False, any_aspect: bool = False
 ) -> EnvironmentMap:
-    """Read a lat-long environment map as linear Rec.709 radiance.
+    """Read a lat-long environment map as linear Rec.709 radiance; what is odd about it is logged as warnings.
 
     Parameters
     ----------
@@ -61,18 +61,29 @@ def read_environment(
     NaN and negative values, which lossy EXR compression leaves around black, become 0; one warning counts them
     and states their power. Another names a light with a flat top, whose sun was clipped. Alpha is ignored.
     """
+    environment, notes = examine_environment(path, center=center, up=up, flip=flip, any_aspect=any_aspect)
+    for note in notes:
+        log.warning("%s: %s", path, note)
+    return environment
+
+
+def examine_environment(
+    path: str | os.PathLike[str], *, center: str = "-z", up: str = "+y", flip: bool = False, any_aspect: bool = False
+) -> tuple[EnvironmentMap, tuple[str, ...]]:
+    """Read a map as :func:`read_environment` does, and return what is odd about it instead of logging it."""
     rotation = file_rotation(center, up)
     path = Path(path)
     image = read_image(path)
-    radiance = _clean(path, _as_radiance(path, image))
+    notes: list[str] = []
+    radiance = _clean(path, _as_radiance(path, image, notes), notes)
     if not any_aspect:
         _check_aspect(path, *radiance.shape[:2])
     if not radiance.any():
         raise FormatError(f"{path}: the map is black everywhere, expected some light")
     environment = _orient(EnvironmentMap(radiance[:, ::-1].copy() if flip else radiance, path.stem), rotation)
     if np.issubdtype(image.dtype, np.floating):
-        _warn_about_clipping(path, environment)
-    return environment
+        notes += _about_clipping(environment)
+    return environment, tuple(notes)
 
 
 def file_rotation(center: str, up: str) -> np.ndarray:
@@ -117,7 +128,7 @@ def _check_aspect(path: Path, height: int, width: int) -> None:
     )
 
 
-def _as_radiance(path: Path, image: np.ndarray) -> np.ndarray:
+def _as_radiance(path: Path, image: np.ndarray, notes: list[str]) -> np.ndarray:
     """Stored picture to linear RGB float32, (H, W, 3)."""
     rgb = np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image[..., :3]
     if rgb.shape[2] != 3:
@@ -126,12 +137,11 @@ def _as_radiance(path: Path, image: np.ndarray) -> np.ndarray:
     if np.issubdtype(rgb.dtype, np.integer):
         if is_exr:
             raise FormatError(f"{path}: an EXR file of whole numbers ({rgb.dtype}), expected half or float radiance")
-        log.warning("%s: %d-bit picture, decoded as sRGB; it holds no light brighter than white, suns are lost",
-                    path, 8 * rgb.dtype.itemsize)
+        notes.append(f"{8 * rgb.dtype.itemsize}-bit picture, decoded as sRGB; it holds no light brighter than white, "
+                     "suns are lost")
         return decode_srgb(rgb.astype(np.float64) / np.iinfo(rgb.dtype).max).astype(np.float32)
     if is_exr:
-        _warn_about_primaries(path)
-        _warn_about_eight_bits(path, rgb)
+        notes += _about_primaries(path) + _about_eight_bits(rgb)
     return rgb.astype(np.float32)
 
 
@@ -140,42 +150,40 @@ def _is_exr(path: Path) -> bool:
         return file.read(4).startswith(EXR_MAGIC)
 
 
-def _warn_about_eight_bits(path: Path, rgb: np.ndarray) -> None:
-    """Warn about a linear format that carries an 8-bit picture."""
+def _about_primaries(path: Path) -> list[str]:
+    """An EXR file that states other primaries than Rec.709; its white point may be an adapted one."""
+    stated = read_exr_header(path).get("chromaticities")
+    if stated is None or np.abs(np.asarray(stated[:6], float) - REC709_CHROMATICITIES).max() <= 0.03:
+        return []
+    shown = np.round(stated[:6], 3).tolist()
+    return [f"its primaries are {shown}, not Rec.709; colours will be off, convert the file first"]
+
+
+def _about_eight_bits(rgb: np.ndarray) -> list[str]:
+    """A linear format that carries an 8-bit picture."""
     peak = float(np.nanmax(rgb, initial=0))
     if peak > 255 or rgb.size < 16 * EIGHT_BIT_VALUES:
-        return
+        return []
     values = np.unique(rgb[np.isfinite(rgb)])
-    if 2 < len(values) <= EIGHT_BIT_VALUES:  # fewer: a drawn mask, not a photograph
-        log.warning(
-            "%s: only %d different values up to %g: an 8-bit picture in an EXR file. Its suns are lost, and if it was "
-            "never linearised its colours are sRGB; use the original HDR file", path, len(values), peak,
-        )
+    if not 2 < len(values) <= EIGHT_BIT_VALUES:  # fewer: a drawn mask, not a photograph
+        return []
+    return [f"only {len(values)} different values up to {peak:g}: an 8-bit picture in an EXR file. Its suns are lost, and "
+            "if it was never linearised its colours are sRGB; use the original HDR file"]
 
 
-def _warn_about_clipping(path: Path, environment: EnvironmentMap) -> None:
-    """Name a light with a flat top and what it means."""
+def _about_clipping(environment: EnvironmentMap) -> list[str]:
+    """A light with a flat top, where it stands and what it means."""
     clipped = find_clipped_light(environment)
     if clipped is None:
-        return
-    x, y, z = clipped.direction
-    where = f"elevation {np.degrees(np.arcsin(np.clip(y, -1, 1))):.0f}, azimuth {np.degrees(np.arctan2(x, z)):.0f} degrees"
+        return []
+    elevation_deg, azimuth_deg = direction_to_angles(clipped.direction)
     cause = "the largest half float" if clipped.peak >= HALF_MAX else "the top of the recording"
-    log.warning(
-        "%s: the brightest light (%s) is flat over %d pixels at %.4g, %s: a clipped sun, or an evenly bright lamp. A "
-        "clipped sun is weaker than it was, and shadows are too soft", path, where, clipped.pixels, clipped.peak, cause,
-    )
+    return [f"the brightest light (elevation {elevation_deg:.0f}, azimuth {azimuth_deg:.0f} degrees) is flat over "
+            f"{clipped.pixels} pixels at {clipped.peak:.4g}, {cause}: a clipped sun, or an evenly bright lamp. A clipped "
+            "sun is weaker than it was, and shadows are too soft"]
 
 
-def _warn_about_primaries(path: Path) -> None:
-    """Warn if an EXR file states other primaries than Rec.709; its white point may be an adapted one."""
-    stated = read_exr_header(path).get("chromaticities")
-    if stated is not None and np.abs(np.asarray(stated[:6], float) - REC709_CHROMATICITIES).max() > 0.03:
-        log.warning("%s: its primaries are %s, not Rec.709; colours will be off, convert the file first",
-                    path, np.round(stated[:6], 3).tolist())
-
-
-def _clean(path: Path, radiance: np.ndarray) -> np.ndarray:
+def _clean(path: Path, radiance: np.ndarray, notes: list[str]) -> np.ndarray:
     """Refuse infinite values; set NaN and negative ones to 0 and say how many and how much."""
     if np.isinf(radiance).any():
         row, column, _ = np.argwhere(np.isinf(radiance))[0]
@@ -189,6 +197,7 @@ def _clean(path: Path, radiance: np.ndarray) -> np.ndarray:
     solid_angles = row_solid_angles(*radiance.shape[:2])[:, None, None]
     lost = float((np.where(negative, -radiance, 0) * solid_angles).sum())
     kept = float((np.where(radiance > 0, radiance, 0) * solid_angles).sum())
-    log.warning("%s: %d negative and %d NaN values set to 0 (negative power %.3g, %.2g of the whole)",
-                path, int(negative.sum()), int(nan.sum()), lost, lost / kept if kept else np.inf)
+    share = lost / kept if kept else np.inf
+    notes.append(f"{int(negative.sum())} negative and {int(nan.sum())} NaN values set to 0 (negative power {lost:.3g}, "
+                 f"{share:.2g} of the whole)")
     return np.where(radiance > 0, radiance, np.float32(0))

@@ -176,7 +176,7 @@ def _triangle_shares(points: np.ndarray, corners: np.ndarray) -> tuple[np.ndarra
     """Shares (n, 3) of three corners at points, and whether the spherical triangle encloses each."""
     a, b, c = corners
     opposite = np.stack([_solid_angle(points, *pair) for pair in ((b, c), (c, a), (a, b))], axis=1)
-    enclosed = (opposite > -1e-12).all(axis=1)
+    enclosed = np.min(opposite, axis=1) > -1e-12
     opposite = np.maximum(opposite, 0)
     return opposite / np.maximum(opposite.sum(axis=1, keepdims=True), 1e-300), enclosed
 
