@@ -11,7 +11,7 @@ Layout, version 1 (T imagesets, P pairs that begin here, L lights, pictures of S
 ``flow_fw``            (P, S, S, 2) float16         (dx, dy) [px] on the grid of t, into t + 1
 ``flow_bw``            (P, S, S, 2) float16         on the grid of t + 1, into t
 ``occ_fw``, ``occ_bw`` (P, S, S) uint8              1 where that grid's pixel has no counterpart
-``baked``              (P, K, 4, S, S, 3) uint8     optional: pictures i, j, k at t, k at t + 1, sRGB
+``baked``              (P, K, 4, S, S, 3) uint8     optional: i at t, j at t + 1, k at t, k at t + 1
 ``baked_lights``       (P, K, 3, 16, 16, 3) float32 optional: their lightings i, j, k
 ``quality``            (T, L) uint8                 bits of :mod:`olatkit.imageset`
 ``obs``                (T, L, 2) int32              ticks of the looks after and before

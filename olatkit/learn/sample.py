@@ -129,4 +129,7 @@ def join_batches(batches: Sequence[Sample]) -> Sample:
 
     if not batches or any(batch.batch is None for batch in batches):
         raise ValueError("expected at least one batch, and no single samples")
-    return Sample(**{name: torch.cat([getattr(batch, name) for batch in batches]) for name in _SHAPES})
+    joined = {name: torch.cat([getattr(batch, name) for batch in batches]) for name in _SHAPES if name != "clean_srgb"}
+    same = all(batch.clean_srgb is batch.input_srgb for batch in batches)
+    clean = joined["input_srgb"] if same else torch.cat([batch.clean_srgb for batch in batches])
+    return Sample(clean_srgb=clean, **joined)
