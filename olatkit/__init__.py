@@ -19,6 +19,8 @@ _PUBLIC = {
     "LightRig": "olatkit.rig",
     "LightingSchedule": "olatkit.schedule",
     "OlatkitError": "olatkit.errors",
+    "ShardDataset": "olatkit.learn.dataset",
+    "ShardLoader": "olatkit.learn.loader",
     "light_weights": "olatkit.render.weights",
     "open_stream": "olatkit.io.sources",
     "open_take": "olatkit.io.takes",
@@ -38,6 +40,8 @@ __all__ = [
     "LightRig",
     "LightingSchedule",
     "OlatkitError",
+    "ShardDataset",
+    "ShardLoader",
     "light_weights",
     "open_stream",
     "open_take",
@@ -56,6 +60,8 @@ if TYPE_CHECKING:
     from olatkit.io.sources import open_stream
     from olatkit.io.streams import FrameStream
     from olatkit.io.takes import open_take
+    from olatkit.learn.dataset import ShardDataset
+    from olatkit.learn.loader import ShardLoader
     from olatkit.render.relight import relight
     from olatkit.render.weights import light_weights
     from olatkit.rig import LightRig

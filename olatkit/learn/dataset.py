@@ -6,7 +6,6 @@ from typing import Literal
 import torch
 
 from olatkit.errors import ConfigError, FormatError
-from olatkit.io.banks import read_bank
 from olatkit.io.shard_set import Pair, ShardSet
 from olatkit.learn.augment import NO_AUGMENTATION, AugmentConfig
 from olatkit.learn.order import ReadKey
@@ -109,6 +108,8 @@ def _open_sampler(
     shards: ShardSet, bank: str | os.PathLike[str] | None, sampling: SamplingConfig | None
 ) -> LightingSampler:
     """The lightings that training draws from."""
+    from olatkit.io.banks import read_bank
+
     path = bank or shards.bank
     if path is None:
         raise FormatError(

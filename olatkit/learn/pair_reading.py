@@ -182,7 +182,7 @@ def _codes_shape(reader: ShardReader, tiles: int) -> tuple[int, ...]:
 
 def _some_codes(codes: np.ndarray, tiles: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Codes (L, N, 3) of some of the subject's pixels."""
-    n, lights, c = codes.shape[:3]
+    c = codes.shape[2]
     some = codes[:, :, ::PIXEL_STEP, ::PIXEL_STEP]
     steps = np.arange(0, c, PIXEL_STEP)
     y, x = tiles[:, 0, None, None] * c + steps[:, None], tiles[:, 1, None, None] * c + steps
