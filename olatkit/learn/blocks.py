@@ -73,6 +73,11 @@ def place(module: nn.Module, device: torch.device | str) -> None:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
 
+def exact(x: Tensor) -> Tensor:
+    """At least single precision: what follows is not for the half precision of mixed training."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def double(x: Tensor) -> Tensor:
     """Twice the resolution, bilinear; before a convolution this leaves no checkerboard."""
     return nn.functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
@@ -89,5 +94,5 @@ def tile(vector: Tensor, like: Tensor) -> Tensor:
 
 
 def normalise(x: Tensor) -> Tensor:
-    """Zero mean and unit variance per sample over all of (channels, height, width), without parameters, float32."""
-    return nn.functional.layer_norm(x.float(), x.shape[1:])
+    """Zero mean and unit variance per sample over all of (channels, height, width), without parameters."""
+    return nn.functional.layer_norm(exact(x), x.shape[1:])

@@ -7,7 +7,7 @@ Networks, ICLR 2016; weight clipping and no last activation after Arjovsky et al
 import torch
 from torch import Tensor, nn
 
-from olatkit.learn.blocks import FullBlock, join, tile
+from olatkit.learn.blocks import FullBlock, exact, join, tile
 
 LIGHT_WIDTH = 64
 # The last map before the score is this many pixels wide.
@@ -70,13 +70,13 @@ class Critic(nn.Module):
         size = source.shape[-1]
         if size not in self.sizes:
             raise ValueError(f"the critic got pictures of {size} px, expected {self.sizes[0]} or {self.sizes[1]}")
-        embedded = self.light(torch.log1p(light.float()).flatten(1))
+        embedded = self.light(torch.log1p(exact(light)).flatten(1))
         x = join(source, relit)
         for level, block in enumerate(self.levels[: None if size == self.sizes[0] else -1]):
             x = block(join(x, tile(embedded, like=x)) if level == self.light_level else x)
         # A score is a sum of thousands of small terms: not in half precision.
         with torch.autocast("cuda" if x.is_cuda else "cpu", enabled=False):
-            return self.score(x.float()).flatten()
+            return self.score(exact(x)).flatten()
 
     @torch.no_grad()
     def clip_weights(self, limit: float) -> None:

@@ -11,7 +11,6 @@ from olatkit.learn.blocks import ConvBlock, FullBlock
 from olatkit.learn.critic import Critic, CriticBlock
 from olatkit.learn.network import LIGHT_SIZE, RelightingNetwork
 
-
 Block = ConvBlock | FullBlock | CriticBlock
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from olatkit.errors import TrainingError
 from olatkit.io.outputs import whole_file
 from olatkit.learn.config import TrainConfig
-from olatkit.learn.distributed import Ranks
+from olatkit.learn.distributed import Ranks, average_over_ranks
 from olatkit.learn.sample import Sample
 from olatkit.learn.schedule import Stage
 from olatkit.learn.state import TrainingState
@@ -21,18 +21,22 @@ from olatkit.learn.variants import VARIANTS
 def stop_if_not_finite(
     values: Mapping[str, Tensor], state: TrainingState, samples: Sequence[Sample], folder: Path, ranks: Ranks
 ) -> None:
-    """Raise TrainingError if the gradient of a step is not finite, before the step is made: the weights are still good.
+    """Raise TrainingError if loss or gradient is not finite in any process, before the step: the weights are good.
 
     The batches and the weights are saved as ``failed-step-N-process-R.pt``: a dict of ``step``, ``batches`` (a list of
     the fields of ``Sample``) and ``network``, for ``torch.load``.
     """
-    if torch.isfinite(values["gradient"]):
+    # A loss can be NaN although its gradient is not: the slope of |x| is taken as 0 there.
+    both = values["total"] + values["gradient"]
+    average_over_ranks([both], ranks)
+    if torch.isfinite(both):
         return
     path = folder / f"failed-step-{state.step:07d}-process-{ranks.rank}.pt"
     batches = [{f.name: getattr(sample, f.name).cpu() for f in fields(sample)} for sample in samples]
     with whole_file(path, overwrite=True) as part:
         torch.save({"step": state.step, "batches": batches, "network": state.network.state_dict()}, part)
     bad = [f"{name} {float(value):g}" for name, value in values.items() if not torch.isfinite(value)]
+    bad = bad or ["a loss in another process"]
     raise TrainingError(
         f"step {state.step}: not finite: {', '.join(bad)}; batch and weights are saved in {path}; try a smaller "
         "optimizer.learning_rate, an optimizer.largest_gradient, or precision: fp32, and --resume"

@@ -59,7 +59,7 @@ class Logbook:
     def __init__(self, folder: Path, *, after: int = 0, tensorboard: bool = True) -> None:
         self._folder = folder
         self._path = folder / "metrics.csv"
-        rows = [row for row in read_metrics(self._path) if row["step"] <= after] if after else []
+        rows = [row for row in _read_rows(self._path) if int(row["step"]) <= after] if after else []
         with whole_file(self._path, overwrite=True) as part, part.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
@@ -89,10 +89,15 @@ class Logbook:
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
     """The rows of a ``metrics.csv``, without what was not measured; none if there is no such file."""
+    return [{name: float(value) for name, value in row.items() if value} for row in _read_rows(path)]
+
+
+def _read_rows(path: Path) -> list[dict[str, str]]:
+    """Rows as text, so that copying them changes nothing."""
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:
-        return [{k: float(v) for k, v in row.items() if k in COLUMNS and v} for row in csv.DictReader(file)]
+        return list(csv.DictReader(file))
 
 
 def _open_events(folder: Path, after: int) -> Any:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from olatkit.learn.blocks import ConvBlock, FullBlock, Norm, double, join, normalise, tile
+from olatkit.learn.blocks import ConvBlock, FullBlock, Norm, double, exact, join, normalise, tile
 from olatkit.learn.variants import STRIDE, VARIANTS, Activation, Variant
 
 LIGHT_SIZE = 16
@@ -126,7 +126,7 @@ class Decoder(nn.Module):
 
     def forward(self, light: Tensor, skips: tuple[Tensor, ...], code: Tensor) -> Decoding:
         f0, f1, f2, f3, f4 = skips
-        embedded = self.LE2(self.LE1(torch.log1p(light.float()).flatten(1)))
+        embedded = self.LE2(self.LE1(torch.log1p(exact(light)).flatten(1)))
         x = self.D6(join(code, tile(embedded, like=code)))
         if self.D5 is not None:
             x = self.D5(double(x))
@@ -170,7 +170,7 @@ class LightHead(nn.Module):
         self.LH2 = ConvBlock(width, 4 * LIGHT_PIXELS, kernel=variant.light_kernel, norm="none", activation=None)
 
     def forward(self, f4: Tensor) -> Tensor:
-        positive = nn.functional.softplus(self.LH2(self.LH1(f4)).float()).flatten(2)
+        positive = nn.functional.softplus(exact(self.LH2(self.LH1(f4)))).flatten(2)
         light = positive[:, : 3 * LIGHT_PIXELS].unflatten(1, (3, LIGHT_PIXELS))
         confidence = positive[:, None, 3 * LIGHT_PIXELS :]
         pooled = (confidence * light).sum(-1) / (confidence.sum(-1) + 1e-6)
@@ -192,10 +192,10 @@ class Heads(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Decoding:
-        image = torch.sigmoid(nn.functional.pixel_shuffle(self.rgb(x).float(), self.shuffle))
+        image = torch.sigmoid(nn.functional.pixel_shuffle(exact(self.rgb(x)), self.shuffle))
         if self.parsing is None:
             return Decoding(image, None)
-        return Decoding(image, nn.functional.pixel_shuffle(self.parsing(x).float(), self.shuffle))
+        return Decoding(image, nn.functional.pixel_shuffle(exact(self.parsing(x)), self.shuffle))
 
 
 def _block(

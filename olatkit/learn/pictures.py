@@ -58,7 +58,7 @@ def _picture(image: Tensor) -> np.ndarray:
 
 def _lighting(light: Tensor, size: int) -> np.ndarray:
     """Radiance (3, 16, 16) as a lat-long picture of the given side."""
-    pixels = to_srgb8(0.5 * light.float().permute(1, 2, 0).cpu().numpy())
+    pixels = to_srgb8(0.5 * light.permute(1, 2, 0).cpu().numpy())
     index = np.arange(size) * light.shape[-1] // size
     return pixels[index][:, index]
 

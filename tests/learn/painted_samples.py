@@ -1,10 +1,16 @@
 """Samples in closed form: a painted disc that slides, lit by the mean colour of its lighting; no shards needed."""
 
+import itertools
+from collections.abc import Iterator
+from dataclasses import fields
+
 import numpy as np
 import torch
 
 from olatkit.color import encode_srgb
+from olatkit.learn.config import TrainConfig
 from olatkit.learn.sample import Sample, stack_samples
+from olatkit.learn.schedule import Stage
 from olatkit.render.sampling import LightingSampler
 
 SHIFT = (2, 1)  # whole pixels, right and down, from t to t + 1
@@ -13,6 +19,30 @@ SHIFT = (2, 1)  # whole pixels, right and down, from t to t + 1
 def painted_batch(count: int, size: int, seed: int = 0) -> Sample:
     """A batch of ``count`` pairs of ``size`` px; the same seed, the same batch."""
     return stack_samples([painted_sample(size, seed * 1000 + n) for n in range(count)])
+
+
+def painted_batches(stage: Stage, pairs: int, rank: int = 0, world: int = 1) -> Iterator[Sample]:
+    """Endless batches for a training: every batch is new, and the batches of all ranks together are the same for any
+    number of them."""
+    for step in itertools.count(pairs // stage.batch):
+        first = (step * world + rank) * stage.batch
+        yield stack_samples([painted_sample(stage.size, first + n) for n in range(stage.batch)])
+
+
+def in_double(sample: Sample) -> Sample:
+    """The same sample in double precision."""
+    values = {f.name: getattr(sample, f.name) for f in fields(sample)}
+    return Sample(**{name: v.double() if v.is_floating_point() else v for name, v in values.items()})
+
+
+def tiny_config(**settings: object) -> TrainConfig:
+    """Settings of a training of `tiny` that takes a second, with everything on."""
+    defaults: dict[str, object] = {
+        "variant": "tiny", "steps": 4, "stages": [{"size": 64, "batch": 1, "share": 1}],
+        "critic": {"widths": [8, 8, 8, 8], "steps": 2, "memory": 2}, "losses": {"warm_up": 0},
+        "report": {"metrics_every": 1, "checkpoint_every": 2, "pictures_every": 100, "tensorboard": False},
+    }
+    return TrainConfig.model_validate(defaults | settings)
 
 
 def painted_sample(size: int, seed: int) -> Sample:
@@ -25,16 +55,14 @@ def painted_sample(size: int, seed: int) -> Sample:
     def paint(dx: float, dy: float) -> tuple[np.ndarray, np.ndarray]:
         y, x = (np.mgrid[:size, :size] + 0.5 - np.array([dy, dx])[:, None, None]) / size - 0.5
         mask = (x**2 + y**2 < 0.16).astype(float)
-        waves = [0.35 + 0.15 * np.sin(2 * np.pi * (f[0] * x + f[1] * y) / 2 + p) for f, p in zip(frequency, phase)]
-        return mask * np.array(waves), mask[None]
+        waves = np.sin(np.pi * np.tensordot(frequency, np.stack([x, y]), 1) + phase[:, None, None])
+        return mask * (0.35 + 0.15 * waves), mask[None]
 
     frames = [paint(0, 0), paint(*SHIFT)]
     colour = light.mean(axis=(1, 2))
     masks = np.stack([mask for _, mask in frames])
-    pictures = [
-        np.stack([albedo * np.minimum(colour[which], 1.5)[:, None, None] for which, (albedo, _) in zip(pair, frames)])
-        for pair in ((0, 1), (2, 2))
-    ]
+    albedos = np.stack([albedo for albedo, _ in frames])
+    pictures = [albedos * np.minimum(colour[which], 1.5)[:, :, None, None] for which in ([0, 1], [2, 2])]
     flow = np.empty((2, 2, size, size))
     flow[0], flow[1] = np.array(SHIFT)[:, None, None], -np.array(SHIFT)[:, None, None]
     source, target = (_tensor(np.clip(encode_srgb(p), 0, 1)) for p in pictures)
