@@ -5,7 +5,8 @@ pixels that stand out of one frame, response curve, lens shading, crosstalk, dem
 All steps from lens shading on are linear in light, so crosstalk is inverted on the mosaic, a third of the data.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from olatkit.capture.camera import Calibration
 from olatkit.capture.crosstalk import invert_crosstalk
 from olatkit.capture.response import linearise
 from olatkit.io.streams import FrameStream
+from olatkit.once import Once
 from olatkit.vision.demosaic import demosaic_filters, demosaic_into
 
 WARM_UP = 24  # frames after which the crosstalk recursion has forgotten where it started
@@ -22,7 +24,9 @@ MARGIN = 4  # mosaic pixels read around the box so that its border is interpolat
 
 
 class FrameWindow:
-    """Prepared frames by tick, read and prepared on demand in blocks; old ones are dropped by :meth:`forget`.
+    """Prepared frames by tick, read and prepared on demand in blocks, each once even if several threads ask.
+
+    All blocks are kept, unless someone holds a span: then those outside every held span are dropped.
 
     Parameters
     ----------
@@ -48,7 +52,8 @@ class FrameWindow:
         self._calibration = calibration
         self._ticks = ticks
         self._index = {int(tick): i for i, tick in enumerate(ticks)}
-        self._frames: dict[int, np.ndarray] = {}
+        self._blocks: Once[int, dict[int, np.ndarray]] = Once()
+        self._held: list[tuple[int, int]] = []
         self.uncorrected: set[int] = set()
         self.saturated: dict[int, int] = {}
         self._prepare_one = _preparer(calibration)
@@ -63,9 +68,8 @@ class FrameWindow:
         KeyError
             If no frame was stored at ``tick``.
         """
-        if tick not in self._frames:
-            self._frames.update(self._prepare_block(tick // BLOCK))
-        return self._frames[tick]
+        block = tick // BLOCK
+        return self._blocks.get(block, lambda: self._prepare_block(block))[tick]
 
     def glimpse(self, tick: int) -> np.ndarray:
         """One frame as :meth:`frame` gives it, but crosstalk stays in it; for looking at a few frames of a take."""
@@ -74,10 +78,17 @@ class FrameWindow:
         self.saturated[tick] = int(cut.sum())
         return self._prepare_one(linear)
 
-    def forget(self, tick: int) -> None:
-        """Drop all frames before ``tick``."""
-        for old in [t for t in self._frames if t < tick]:
-            del self._frames[old]
+    @contextmanager
+    def hold(self, first: int, last: int) -> Iterator[None]:
+        """Keep the frames from tick ``first`` to ``last`` while the context lasts, and drop what nobody holds."""
+        span = (first // BLOCK, last // BLOCK)
+        self._held.append(span)
+        spans = list(self._held)
+        self._blocks.drop(lambda block: not any(lo <= block <= hi for lo, hi in spans))
+        try:
+            yield
+        finally:
+            self._held.remove(span)
 
     def _prepare_block(self, block: int) -> dict[int, np.ndarray]:
         first = block * BLOCK

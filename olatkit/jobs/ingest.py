@@ -15,26 +15,31 @@ import numpy as np
 from olatkit import __version__
 from olatkit.capture.camera import Calibration
 from olatkit.capture.config import IngestConfig
-from olatkit.capture.demultiplex import assemble_imageset
+from olatkit.capture.demultiplex import Demultiplexer, assemble_imageset
 from olatkit.capture.moments import frame_features
 from olatkit.capture.plan import CapturePlan, plan_capture
+from olatkit.capture.prepare import FrameWindow
 from olatkit.capture.region import Region, scatter
 from olatkit.errors import OutputExistsError
 from olatkit.imageset import CLIPPED_CODES
 from olatkit.io import codes as radiance_codes
 from olatkit.io.documents import read_rig, read_schedule, rig_from_document, rig_to_document
 from olatkit.io.outputs import refuse_existing
+from olatkit.io.run_lock import running_alone
 from olatkit.io.sources import open_stream
 from olatkit.io.streams import FrameStream
 from olatkit.io.take_writing import ImagesetRows, PartWriter, TakeHeader, merge_parts, part_is_whole
 from olatkit.jobs.calibration import read_calibration
 from olatkit.jobs.report import report_path, write_report
 from olatkit.jobs.schedulers import Progress, default_workers, run_tasks
+from olatkit.once import Once
 from olatkit.schedule import schedule_from_document, schedule_to_document
+from olatkit.vision.flow import FlowTable
 
 log = logging.getLogger(__name__)
 
-LARGEST_BATCH = 8  # consecutive imagesets of one task: neighbours share two thirds of their frames
+# Consecutive imagesets of one task where workers share no memory: neighbours share five sixths of their frames.
+LARGEST_BATCH = 12
 SCAN = 400  # frames of one task of the first look over the take
 
 
@@ -150,20 +155,24 @@ def ingest(
     header = _header(plan, stream, encoding, compression)
     parts = out.with_name(out.name + ".parts")
     content = hashlib.sha256(features.tobytes() + stream.times_s.tobytes() + repr(_stamps(source)).encode()).hexdigest()
-    digest = _store_plan(parts, plan, header, (source, transfer, content), overwrite)
-    names = [parts / f"{i:06d}.h5" for i in range(len(plan.references))]
-    todo = [i for i, name in enumerate(names) if not part_is_whole(name, digest)]
-    batches = _batches(todo, workers or default_workers())
-    run_tasks(
-        _make_imagesets,
-        [(str(parts), batch) for batch in batches],
-        scheduler=scheduler,
-        workers=workers,
-        weights=[len(batch) for batch in batches],
-        progress=progress,
-    )
-    merge_parts(names, out, header, overwrite=overwrite)
-    shutil.rmtree(parts)
+    with running_alone(parts):
+        digest = _store_plan(parts, plan, header, (source, transfer, content), overwrite)
+        names = [parts / f"{i:06d}.h5" for i in range(len(plan.references))]
+        todo = [i for i, name in enumerate(names) if not part_is_whole(name, digest)]
+        # Threads share the frames, so their tasks can be single imagesets.
+        longest = 1 if scheduler in ("sync", "threads") else LARGEST_BATCH
+        batches = _batches(todo, workers or default_workers(), longest)
+        run_tasks(
+            _make_imagesets,
+            [(str(parts), batch) for batch in batches],
+            scheduler=scheduler,
+            workers=workers,
+            weights=[len(batch) for batch in batches],
+            progress=progress,
+        )
+        _WORKSHOPS.drop(lambda key: key[0] == str(parts))
+        merge_parts(names, out, header, overwrite=overwrite)
+        shutil.rmtree(parts)
     if report:
         write_report(out, overwrite=overwrite, plan=plan, stream=stream)
     return _summary(out, plan, len(names) - len(todo))
@@ -234,9 +243,9 @@ def _header(plan: CapturePlan, stream: FrameStream, encoding: str, compression: 
     return TakeHeader(plan.rig, plan.schedule, plan.shape, plan.calibration.box, rate, encoding, compression, notes)
 
 
-def _batches(indices: Sequence[int], workers: int) -> list[list[int]]:
-    """Runs of consecutive imagesets, small enough to keep all workers busy to the end."""
-    longest = int(np.clip(-(-len(indices) // workers), 1, LARGEST_BATCH))
+def _batches(indices: Sequence[int], workers: int, longest: int) -> list[list[int]]:
+    """Runs of at most ``longest`` consecutive imagesets, small enough to keep all workers busy to the end."""
+    longest = int(np.clip(-(-len(indices) // workers), 1, longest))
     batches: list[list[int]] = []
     for i in indices:
         if batches and batches[-1][-1] == i - 1 and len(batches[-1]) < longest:
@@ -296,9 +305,8 @@ def _store_plan(
     return digest
 
 
-@lru_cache(maxsize=4)
-def _load_plan(parts: str, _digest: str) -> tuple[CapturePlan, dict[str, Any]]:
-    """The plan of a parts folder, read once per process and run."""
+def _load_plan(parts: str) -> tuple[CapturePlan, dict[str, Any]]:
+    """The plan of a parts folder and the document it was read from."""
     document = json.loads((Path(parts) / "plan.json").read_text())
     with np.load(Path(parts) / "plan.npz") as arrays:
         data = {name: arrays[name] for name in arrays.files}
@@ -322,17 +330,41 @@ def _load_plan(parts: str, _digest: str) -> tuple[CapturePlan, dict[str, Any]]:
     return plan, document
 
 
+@dataclass(frozen=True)
+class _Workshop:
+    """What all tasks of one run in one process share: the plan, and frames and flows that threads make only once."""
+
+    plan: CapturePlan
+    stream: FrameStream
+    header: TakeHeader
+    frames: FrameWindow
+    demultiplexer: Demultiplexer
+    flows: FlowTable
+
+
+_WORKSHOPS: Once[tuple[str, str], _Workshop] = Once()
+
+
+def _workshop(parts: str) -> tuple[_Workshop, str]:
+    """The workshop of a parts folder, and the digest of its plan; that of another run is closed."""
+    digest = json.loads((Path(parts) / "plan.json").read_text())["digest"]
+    _WORKSHOPS.drop(lambda key: key != (parts, digest))
+
+    def set_up() -> _Workshop:
+        plan, document = _load_plan(parts)
+        stream = _open(document["source"], document["transfer"], _stamp(document["source"]))
+        encoding, compression = document["encoding"], document["compression"]
+        header = TakeHeader(plan.rig, plan.schedule, plan.shape, plan.calibration.box, 0.0, encoding, compression)
+        frames, demultiplexer = plan.frames(stream), plan.demultiplexer
+        return _Workshop(plan, stream, header, frames, demultiplexer, demultiplexer.flow_table(frames))
+
+    return _WORKSHOPS.get((parts, digest), set_up), digest
+
+
 def _make_imagesets(parts: str, indices: list[int]) -> None:
     """Make some consecutive imagesets, each into its own part file."""
-    digest = json.loads((Path(parts) / "plan.json").read_text())["digest"]
-    plan, document = _load_plan(parts, digest)
-    stream = _open(document["source"], document["transfer"], _stamp(document["source"]))
-    header = TakeHeader(
-        plan.rig, plan.schedule, plan.shape, plan.calibration.box, 0.0, document["encoding"], document["compression"]
-    )
-    frames = plan.frames(stream)
-    demultiplexer = plan.demultiplexer
-    flows = demultiplexer.flow_table(frames)
+    shop, digest = _workshop(parts)
+    plan, stream, header, frames, demultiplexer = shop.plan, shop.stream, shop.header, shop.frames, shop.demultiplexer
     _, _, height, width = plan.calibration.box
     # Pixels outside the region keep the code of no light.
     blank = radiance_codes.BLACK if header.encoding == "sqrt12" else 0
@@ -340,9 +372,12 @@ def _make_imagesets(parts: str, indices: list[int]) -> None:
     index = plan.region.index
     for i in indices:
         reference = int(plan.references[i])
-        frames.forget(reference - plan.schedule.cycle)
+        cycle = plan.schedule.cycle
         beyond = np.zeros(len(plan.rig), np.int64)
-        with PartWriter(Path(parts) / f"{i:06d}.h5", header, digest) as part:
+        with (
+            frames.hold(reference - cycle, reference + cycle),
+            PartWriter(Path(parts) / f"{i:06d}.h5", header, digest) as part,
+        ):
 
             def store(light: int, packed: np.ndarray, part: PartWriter = part, beyond: np.ndarray = beyond) -> None:
                 if header.encoding == "sqrt12":
@@ -353,7 +388,7 @@ def _make_imagesets(parts: str, indices: list[int]) -> None:
                     beyond[light] = int((~np.isfinite(picture)).sum())
                 part.write_light(light, picture)
 
-            full, record = assemble_imageset(demultiplexer, frames, reference, store, flows=flows)
+            full, record = assemble_imageset(demultiplexer, frames, reference, store, flows=shop.flows)
             record.quality[beyond > 0] |= CLIPPED_CODES
             record.stats["beyond_codes"] = float(beyond.sum())
             rows = ImagesetRows(
