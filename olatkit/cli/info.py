@@ -29,21 +29,21 @@ def command(files: tuple[Path, ...], as_json: bool) -> None:
         except OlatkitError as error:
             errors.append(error)
     if found or as_json:
-        click.echo(_as_json(found) if as_json else "\n\n".join(_as_text(path, item) for path, item in found))
+        click.echo(as_json_list(found) if as_json else "\n\n".join(as_text(path, item) for path, item in found))
     for problem in errors[:-1]:
         click.echo(f"olatkit: {' '.join(str(problem).split())}", err=True)
     if errors:
         raise errors[-1]
 
 
-def _as_text(path: Path, description: "Description") -> str:
+def as_text(path: Path, description: "Description") -> str:
     """Kind on the first line, then aligned facts."""
     width = max(len(fact.label) for fact in description.facts)
     lines = [f"  {fact.label:<{width}}  {fact.text}" for fact in description.facts]
     return "\n".join([f"{path}: {description.kind}", *lines])
 
 
-def _as_json(found: "list[tuple[Path, Description]]") -> str:
+def as_json_list(found: "list[tuple[Path, Description]]") -> str:
     """All facts as JSON; what is not finite becomes null, since JSON has no word for it."""
     import json
 
