@@ -61,7 +61,7 @@ def pack(data: np.ndarray, compression: str) -> Any:
     return room[: 12 + used]
 
 
-def unpack(packed: bytes, out: np.ndarray, compression: str) -> None:
+def unpack(packed: bytes | memoryview, out: np.ndarray, compression: str) -> None:
     """Fill ``out`` (contiguous) with the values of a chunk that :func:`pack` or HDF5 made.
 
     Raises

@@ -207,7 +207,7 @@ class ShardReader:
             return
         packed = np.empty(size, np.uint8) if room is None else room[:size]
         try:
-            if os.preadv(self._descriptor(), [packed], int(chunks.offset[place])) != size:
+            if os.preadv(self._descriptor(), [packed.data], int(chunks.offset[place])) != size:
                 raise ValueError("the file ends inside it")
             if checksum(packed) != int(chunks.sums[place]):
                 raise ValueError("its checksum is wrong")
@@ -250,9 +250,10 @@ def header_of(file: Any, path: Path) -> ShardHeader:
     """The header of an open shard."""
     attrs = file.attrs
     rig = rig_from_document(json.loads(attrs["rig"]), source=f"{path}, rig")
-    text = {name: str(attrs[name]) for name in ("schedule", "take", "subject", "compression", "digest")}
-    number = {name: int(attrs[name]) for name in ("first", "count", "pairs", "size", "tile", "baked")}
-    return ShardHeader(rig=rig, kappa=float(attrs["kappa"]), notes=json.loads(attrs["notes"]), **text, **number)
+    fields: dict[str, Any] = {"rig": rig, "kappa": float(attrs["kappa"]), "notes": json.loads(attrs["notes"])}
+    fields |= {name: str(attrs[name]) for name in ("schedule", "take", "subject", "compression", "digest")}
+    fields |= {name: int(attrs[name]) for name in ("first", "count", "pairs", "size", "tile", "baked")}
+    return ShardHeader(**fields)
 
 
 def rest_digest(file: Any) -> str:

@@ -9,9 +9,9 @@ from olatkit.color import to_srgb8
 from olatkit.io.shard_index import BANK
 from olatkit.jobs.shard_pictures import Instant
 from olatkit.jobs.shard_plan import SetPlan, ShardPlan
-from olatkit.learn.lightings import draw_triplets, light_weights_of, lighting_matrix
+from olatkit.learn.lightings import draw_triplets, light_weights_of, lighting_matrix, maps_for, open_sampler
 from olatkit.render.relight import relight
-from olatkit.render.sampling import GRID, LightingSampler
+from olatkit.render.sampling import GRID
 from olatkit.rig import LightRig
 
 PIXELS = 1024  # of the subject, on which over-exposure is judged
@@ -24,12 +24,11 @@ class Baker:
     """
 
     def __init__(self, plan: SetPlan, shard: ShardPlan, rig: LightRig, kappa: float, folder: Path) -> None:
-        from olatkit.io.banks import read_bank
-
         config = plan.config
-        self._sampler = LightingSampler(read_bank(folder / BANK).lighting, config.lighting)
+        entry = plan.takes[shard.take]
+        self._sampler = open_sampler(folder / BANK, maps_for(entry.split), config.lighting)
         self._matrix, self._kappa, self._count, self._first = lighting_matrix(rig), kappa, config.bake, shard.first
-        name = hashlib.sha256(plan.takes[shard.take].name.encode()).digest()[:8]
+        name = hashlib.sha256(entry.name.encode()).digest()[:8]
         self._seed = [config.seed, int.from_bytes(name, "little")]
         self.lights = np.zeros((shard.pairs, config.bake, 3, GRID, GRID, 3), np.float32)
 

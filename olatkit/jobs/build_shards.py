@@ -12,6 +12,7 @@ from olatkit.io.shard_writing import file_sha256
 from olatkit.jobs.schedulers import Progress, run_tasks
 from olatkit.jobs.shard_making import find_take_kappa, make_shard, whole_shard
 from olatkit.jobs.shard_plan import BUILD, SetPlan, ShardConfig, plan_shards, settings_of, write_plan
+from olatkit.learn.lightings import maps_for, open_sampler
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,9 @@ def build_shards(
     plan = plan_shards(
         takes, config, bank_sha256=file_sha256(_readable(bank)) if bank else "", subjects=subjects, truths=truths
     )
+    if bank is not None:
+        for split in sorted({take.split for take in plan.takes if config.bake}) or ["train"]:
+            open_sampler(bank, maps_for(split), config.lighting)  # says now what the tasks would say later
     if _is_finished(out, plan, overwrite):
         say("all shards are there already")
         return _summary(out, plan, len(plan.shards))
@@ -205,5 +209,5 @@ def _summary(out: Path, plan: SetPlan, kept: int) -> BuildSummary:
 
 def _readable(path: Path) -> Path:
     if not Path(path).is_file():
-        raise FormatError(f"{path}: no such file; make one with `olatkit bank`")
+        raise FormatError(f"{path}: no such file; make one with `olatkit bank build`")
     return Path(path)

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from olatkit.errors import ConfigError
 
@@ -34,7 +35,7 @@ def open_cluster(kind: str, workers: int, options: Mapping[str, object]) -> Iter
         from dask_jobqueue import SLURMCluster
     except ImportError as error:
         raise ConfigError("a SLURM cluster needs dask-jobqueue: pip install 'olatkit[slurm]'") from error
-    given = {"cores": 1, "processes": 1, "memory": "8GB", **options}
+    given: dict[str, Any] = {"cores": 1, "processes": 1, "memory": "8GB", **options}
     try:
         cluster = SLURMCluster(silence_logs=logging.ERROR, **given)
     except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:

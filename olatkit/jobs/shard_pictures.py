@@ -74,7 +74,7 @@ def read_square(take: Take, index: int, size: int) -> tuple[np.ndarray, np.ndarr
     canvas = np.zeros((height, width, 3), np.float32)
     for light in range(len(take.rig)):
         canvas[top : top + h, left : left + w] = take.read_box(index, slice(light, light + 1))[0]
-        image = canvas[y : y + side, x : x + side]
+        image: np.ndarray = canvas[y : y + side, x : x + side]
         if side != size:
             image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
         codes[light], beyond[light] = radiance_codes.encode(image)

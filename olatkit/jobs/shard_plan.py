@@ -35,7 +35,7 @@ class ShardConfig(BaseModel):
     bake: int = Field(0, ge=0, description="relit triplets stored for every pair, besides the single lights")
     seed: int = Field(0, ge=0, description="of baked lightings and of splits that are given as shares")
     splits: dict[str, float | tuple[str, ...]] = Field(
-        default_factory=lambda: {"test": 0.1},
+        {"test": 0.1},
         description="splits besides 'train': names of subjects, or the share of all subjects",
     )
     matte: bool = Field(True, description="closed-form matte at the subject's edge; false: the plain coverage")
@@ -91,7 +91,7 @@ class SetPlan:
         """What decides the contents of a shard: settings, take and range, but no names of folders."""
         take = self.takes[shard.take]
         parts = (_content(self.config, self.bank_sha256), take.name, take.subject, take.fingerprint, shard.file,
-                 shard.first, shard.count)
+                 shard.first, shard.count, take.split if self.config.bake else "")
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

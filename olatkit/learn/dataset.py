@@ -8,6 +8,7 @@ import torch
 from olatkit.errors import ConfigError, FormatError
 from olatkit.io.shard_set import Pair, ShardSet
 from olatkit.learn.augment import NO_AUGMENTATION, AugmentConfig
+from olatkit.learn.lightings import maps_for, open_sampler
 from olatkit.learn.order import ReadKey
 from olatkit.learn.pair_reading import PairReader
 from olatkit.learn.pair_samples import make_samples
@@ -28,6 +29,8 @@ class ShardDataset(torch.utils.data.Dataset):
         Relight single lights afresh, or read relit pictures that were stored; 'auto' takes the single lights.
     bank : path, optional
         Lighting bank; the one beside the shards if None.
+    maps : {'train', 'test'}, optional
+        Which maps of the bank; those held out for every split but 'train' if None.
     sampling : SamplingConfig, optional
         Distributions of the lightings.
     augment : AugmentConfig, optional
@@ -60,8 +63,8 @@ class ShardDataset(torch.utils.data.Dataset):
     def __init__(
         self, folder: str | os.PathLike[str], split: str | None = "train", *,
         source: Literal["auto", "olat", "baked"] = "auto", bank: str | os.PathLike[str] | None = None,
-        sampling: SamplingConfig | None = None, augment: AugmentConfig | None = None, size: int | None = None,
-        variants: int = 1, crops: int = 1, seed: int = 0,
+        maps: Literal["train", "test"] | None = None, sampling: SamplingConfig | None = None,
+        augment: AugmentConfig | None = None, size: int | None = None, variants: int = 1, crops: int = 1, seed: int = 0,
     ) -> None:
         if variants < 1 or not 1 <= crops <= variants:
             raise ConfigError(f"variants is {variants} and crops {crops}, expected variants >= crops >= 1")
@@ -74,7 +77,7 @@ class ShardDataset(torch.utils.data.Dataset):
         self.size = size or self.shards.index.size
         self.seed, self.variants, self.crops = seed, variants, crops
         self.augment = augment or NO_AUGMENTATION
-        self.sampler = None if self.source == "baked" else _open_sampler(self.shards, bank, sampling)
+        self.sampler = None if self.source == "baked" else _open_sampler(self.shards, bank, maps or maps_for(split), sampling)
 
     def __len__(self) -> int:
         return len(self.shards)
@@ -105,14 +108,12 @@ class ShardDataset(torch.utils.data.Dataset):
 
 
 def _open_sampler(
-    shards: ShardSet, bank: str | os.PathLike[str] | None, sampling: SamplingConfig | None
+    shards: ShardSet, bank: str | os.PathLike[str] | None, maps: str, sampling: SamplingConfig | None
 ) -> LightingSampler:
     """The lightings that training draws from."""
-    from olatkit.io.banks import read_bank
-
     path = bank or shards.bank
     if path is None:
         raise FormatError(
             f"{shards.folder}: no lighting bank beside the shards; pass bank=..., or build the shards with --bank"
         )
-    return LightingSampler(read_bank(path).lighting, sampling or SamplingConfig())
+    return open_sampler(path, maps, sampling)

@@ -1,13 +1,40 @@
 """The lightings of training samples, drawn so that targets are not burnt out, and the light weights they stand for."""
 
+import os
+
 import numpy as np
 
-from olatkit.render.sampling import GRID, LightingSampler
+from olatkit.errors import FormatError
+from olatkit.io.banks import read_bank
+from olatkit.render.sampling import GRID, LightingSampler, SamplingConfig
 from olatkit.render.weights import cell_matrix
 from olatkit.rig import LightRig
 
 BURNT_SHARE = 0.1  # of the subject's pixels: a target with more at full scale is drawn anew
 TRIES = 5
+
+
+def open_sampler(
+    path: str | os.PathLike[str], maps: str, config: SamplingConfig | None = None
+) -> LightingSampler:
+    """A sampler of the maps of a bank that are for 'train' or for 'test'.
+
+    Raises
+    ------
+    FormatError
+        The bank is missing or damaged, or has no such maps.
+    """
+    try:
+        return LightingSampler(read_bank(path).part(maps).fine, config or SamplingConfig())
+    except FormatError:
+        raise
+    except ValueError as error:
+        raise FormatError(f"{path}: {error}; use a bank with maps for both sides") from error
+
+
+def maps_for(split: str | None) -> str:
+    """Which maps of a bank light a split of subjects: those held out for all but 'train'."""
+    return "train" if split in (None, "train") else "test"
 
 
 def lighting_matrix(rig: LightRig) -> np.ndarray:

@@ -70,7 +70,7 @@ class ShardLoader:
         waiting: list[Sample] = []
         count = 0
         for read in self._reads(stop):
-            samples = make_samples(read, self.dataset.size, self.device)
+            samples: Sample | None = make_samples(read, self.dataset.size, self.device)
             while samples is not None:
                 room = self.batch - count
                 size = len(samples.pair)
