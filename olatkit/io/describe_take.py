@@ -132,6 +132,10 @@ def _describe_truth(path: Path, attributes: dict[str, Any], shapes: dict[str, tu
         size("picture", width, height, "size_px"),
         text("holds", ", ".join(sorted(shapes)), "datasets"),
     ]
+    if "subject" in attributes:
+        mesh = attributes.get("mesh")
+        named = f"{attributes['subject']} {mesh}" if mesh else f"{attributes['subject']} {attributes['subject_seed']}"
+        facts.insert(0, text("subject", named, "subject"))
     if "full_scale_codes" in attributes:
         scale = float(attributes["full_scale_codes"])
         facts.append(number("full scale", scale, "sensor values above black", "full_scale_codes"))

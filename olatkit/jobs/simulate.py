@@ -163,8 +163,8 @@ def _write_truth(
         "eps": stage.disturbances.crosstalk,
         "dropped_ticks": np.setdiff1d(np.arange(kept[-1] + 1), kept), "black_level": sensor.black_level,
         "white_level": sensor.white_level, "full_well_e": sensor.full_well_e, "read_noise_e": sensor.read_noise_e,
-        "noise_seed": sensor.seed, "subject_seed": stage.subject.seed, "radiance_to_full_scale": stage.exposure,
-        "ambient": stage.disturbances.ambient,
+        "noise_seed": sensor.seed, "radiance_to_full_scale": stage.exposure,
+        "ambient": stage.disturbances.ambient, **stage.subject.description,
     }
     if len(schedule.tracking_slots):
         attributes["g_T"] = schedule.tracking_gain

@@ -1,7 +1,9 @@
 """A user's own mesh on the simulated stage: a rigid head with a colour texture and ray-traced shadows."""
 
+import hashlib
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,7 +16,8 @@ from olatkit.simulate import raster
 from olatkit.simulate.identity import make_identity
 from olatkit.simulate.model import Model
 from olatkit.simulate.pose import PIVOT, Motion, rigid_weights, rotation_matrix
-from olatkit.simulate.raytrace import ShadowTracer, import_mitsuba
+from olatkit.simulate.ray_origins import ray_origins
+from olatkit.simulate.raytrace import RAYS_AT_ONCE, ShadowTracer, import_mitsuba
 from olatkit.simulate.renderer import CpuRenderer, View
 from olatkit.simulate.shape import head_features
 from olatkit.simulate.subject import CENTRE_M, FIELD_M, Subject
@@ -22,8 +25,6 @@ from olatkit.simulate.subject import CENTRE_M, FIELD_M, Subject
 # The mesh fills this share of the picture's height or width, so that it may move.
 _FILL = 0.86
 _BARE = 0.5
-# Shadow rays start this far above the surface [m], well over the rounding of float32.
-_CLEARANCE_M = 3e-5
 # Shadows are ray traced: no shadow map is made, and this one shadows nothing.
 _NO_MAP, _NO_FRAME, _NO_OFFSET = np.zeros((1, 1), np.float32), np.zeros((3, 4), np.float32), np.zeros(2, np.float32)
 
@@ -99,45 +100,48 @@ class MeshSubject(Subject):
         mesh = read_mesh(path)
         points = _place(mesh.points, turn, zoom, size)
         self.seed, self.size, self.supersample = seed, size, supersample
+        self._origin = {
+            "mesh": Path(path).name, "mesh_sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest(),
+            "mesh_texture": "" if texture is None else Path(texture).name, "mesh_turn_deg": turn, "mesh_zoom": zoom,
+            "mesh_gloss": gloss, "mesh_roughness": roughness,
+        }
         self.pitch_m = FIELD_M / size[0]
         colour, uv = _colour(mesh, path, texture)
         colour, uv = _match_texels(colour, uv, points[mesh.faces], mesh.faces, self.pitch_m / supersample)
         self.model = _make_model(mesh, points, colour, uv, gloss, roughness)
         self._renderer = CpuRenderer(self.model, 1)
         self._tracer = ShadowTracer(points, mesh.faces, variant=variant)
-        self._normals = raster.vertex_normals(points.astype(np.float32), self.model.faces, self.model.weld)
+        self._rest = points.astype(np.float32)
+        self._normals = raster.vertex_normals(self._rest, self.model.faces, self.model.weld)
         self.motion = Motion(seed, expression=0.0)
         self.motion = Motion(seed, amplitude=self._amplitude(speed_px), expression=0.0)
+
+    @property
+    def description(self) -> dict[str, object]:
+        """Which mesh is filmed and how it moves; see :attr:`Subject.description`."""
+        return {**super().description, "subject": "mesh", **self._origin}
 
     def view(self, time_s: float, *, supersample: int | None = None) -> MeshView:
         """Trace the surface under every sample of the picture at a time."""
         view = super().view(time_s, supersample=supersample)
         rotation = self.pose(time_s).rotation
-        y, x = np.divmod(view.index, view.face.shape[1])
-        weights, corners = self._corners(view, y, x)
-        points, normals = self.model.points[corners], self._normals[corners].astype(float)
-        flat = np.cross(points[:, 1] - points[:, 0], points[:, 2] - points[:, 0])
-        # The inside of an open mesh is a surface too: turn its normals to the viewer.
-        inside = flat @ rotation[2] < 0
-        view.table[inside, raster.NORMAL] *= -1
-        side = np.where(inside, -1.0, 1.0)[:, None]
-        flat *= side / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-30)
-        origins = _lift(points, normals * side[:, None], weights) + _CLEARANCE_M * flat
-        return MeshView(**vars(view), origins=origins.astype(np.float32), rotation=rotation)
+        origins = ray_origins(
+            view.index, view.face, view.points, self.model.faces, self._rest, self._normals,
+            rotation.astype(np.float32), view.table,
+        )
+        return MeshView(**vars(view), origins=origins, rotation=rotation)
 
     def relight(self, view: View, directions: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Radiance (H, W, 3) float32 under several lights at once; see :meth:`Subject.relight`."""
         out = np.zeros((*self.size, 3), np.float32)
-        for direction, weight in zip(np.asarray(directions), np.asarray(weights), strict=True):
-            if np.any(weight):
-                self._add_light(view, direction, weight, out)
+        used = np.flatnonzero(np.any(weights, axis=1))
+        self._add_lights(view, np.asarray(directions)[used], np.asarray(weights)[used], [out] * len(used))
         return out
 
     def olat(self, view: View, directions: np.ndarray) -> np.ndarray:
         """Radiance under each light alone at unit irradiance, shape (L, H, W, 3) float32."""
         out = np.zeros((len(directions), *self.size, 3), np.float32)
-        for image, direction in zip(out, np.asarray(directions), strict=True):
-            self._add_light(view, direction, np.ones(3), image)
+        self._add_lights(view, np.asarray(directions), np.ones((len(directions), 3)), list(out))
         return out
 
     def _front_points(self) -> np.ndarray:
@@ -148,15 +152,24 @@ class MeshSubject(Subject):
         front = points[shown] if shown.any() else points
         return front[:: max(1, len(front) // 2000)]
 
-    def _add_light(self, view: View, direction: np.ndarray, weight: np.ndarray, out: np.ndarray) -> None:
-        """Add one distant light to ``out``: shade the samples that see it."""
+    def _add_lights(
+        self, view: View, directions: np.ndarray, weights: np.ndarray, pictures: list[np.ndarray]
+    ) -> None:
+        """Add distant lights, each to its picture: shade the samples that see it. All rays of some lights at once."""
         assert isinstance(view, MeshView)
-        lit = np.flatnonzero(view.table[:, raster.NORMAL] @ direction.astype(np.float32) > 0)
-        lit = lit[self._tracer.sees(view.origins[lit], direction @ view.rotation)]
-        raster.shade(
-            view.index[lit], view.table[lit], direction.astype(np.float32), _NO_MAP, _NO_FRAME, _NO_OFFSET,
-            view.face.shape[1], view.supersample, weight.astype(np.float32), out,
-        )
+        some = max(1, RAYS_AT_ONCE // max(len(view.index), 1))
+        for first in range(0, len(directions), some):
+            lights = directions[first : first + some].astype(np.float32)
+            facing = [np.flatnonzero(view.table[:, raster.NORMAL] @ light > 0) for light in lights]
+            counts = [len(samples) for samples in facing]
+            ways = np.repeat(lights @ view.rotation.astype(np.float32), counts, axis=0)
+            sees = self._tracer.sees(view.origins[np.concatenate(facing)], ways)
+            for k, lit in enumerate(np.split(sees, np.cumsum(counts)[:-1])):
+                samples = facing[k][lit]
+                raster.shade(
+                    view.index[samples], view.table[samples], lights[k], _NO_MAP, _NO_FRAME, _NO_OFFSET,
+                    view.face.shape[1], view.supersample, weights[first + k].astype(np.float32), pictures[first + k],
+                )
 
 
 def _place(
@@ -232,14 +245,3 @@ def _make_model(
         points, mesh.faces, np.zeros(len(mesh.faces), bool), uv.astype(np.float32), weld, rigid_weights(points),
         features, surface, np.ones(colour.shape[:2], np.uint8), np.zeros(colour.shape[:2], np.float32),
     )
-
-
-def _lift(points: np.ndarray, normals: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Points (N, 3) at ``weights`` (N, 3) of triangles (N, 3, 3), lifted from the facet to the smooth surface.
-
-    Rays that start on the facets of a curved surface hit its own neighbours where the light grazes (J. Hanika,
-    Hacking the Shadow Terminator, Ray Tracing Gems II, 2021, doi:10.1007/978-1-4842-7185-8_4).
-    """
-    centre = np.einsum("nk,nkd->nd", weights, points)
-    below = np.minimum(np.einsum("nkd,nkd->nk", centre[:, None] - points, normals), 0)
-    return centre - np.einsum("nk,nk,nkd->nd", weights, below, normals)

@@ -16,6 +16,8 @@ import numpy as np
 from olatkit.errors import ConfigError
 
 FAST, PLAIN = "llvm_ad_rgb", "scalar_rgb"
+# Rays of one call: enough to make the call itself negligible, and 50 MB of memory.
+RAYS_AT_ONCE = 2**20
 _PROBE = f"""
 import mitsuba as mi
 import numpy as np
@@ -92,18 +94,23 @@ class ShadowTracer:
                 mitsuba.set_variant(before)
         self._lock = Lock()
 
-    def sees(self, origins: np.ndarray, direction: np.ndarray) -> np.ndarray:
-        """Whether rays from ``origins`` (N, 3) along ``direction`` (3,) leave the mesh untouched, (N,) bool."""
-        if not len(origins):
-            return np.zeros(0, bool)
-        x, y, z = (float(value) for value in direction)
-        with self._lock:
-            if self.variant == FAST:
-                starts = self._point(np.ascontiguousarray(origins.T, np.float32))
-                return ~np.array(self._scene.ray_test(self._ray(starts, self._vector(x, y, z))), bool)
-            ray, test = self._ray(self._point(0, 0, 0), self._vector(x, y, z)), self._scene.ray_test
-            blocked = []
-            for origin in origins.tolist():
-                ray.o = origin
-                blocked.append(test(ray))
-            return ~np.array(blocked)
+    def sees(self, origins: np.ndarray, directions: np.ndarray) -> np.ndarray:
+        """Whether rays from ``origins`` (N, 3) along ``directions`` (N, 3) leave the mesh untouched, (N,) bool."""
+        out = np.empty(len(origins), bool)
+        for first in range(0, len(origins), RAYS_AT_ONCE):
+            some = slice(first, first + RAYS_AT_ONCE)
+            with self._lock:
+                out[some] = self._sees_some(origins[some], directions[some])
+        return out
+
+    def _sees_some(self, origins: np.ndarray, directions: np.ndarray) -> np.ndarray:
+        """One call for all rays, or one call for each with the variant that knows single rays only."""
+        if self.variant == FAST:
+            starts, ways = (np.ascontiguousarray(a.T, np.float32) for a in (origins, directions))
+            return ~np.array(self._scene.ray_test(self._ray(self._point(starts), self._vector(ways))), bool)
+        ray, test = self._ray(self._point(0, 0, 0), self._vector(0, 0, 1)), self._scene.ray_test
+        blocked = []
+        for origin, direction in zip(origins.tolist(), directions.tolist(), strict=True):
+            ray.o, ray.d = origin, direction
+            blocked.append(test(ray))
+        return ~np.array(blocked, bool)

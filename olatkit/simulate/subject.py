@@ -59,6 +59,12 @@ class Subject:
         self.motion = Motion(seed, expression=expression)
         self.motion = Motion(seed, amplitude=self._amplitude(speed_px), expression=expression)
 
+    @property
+    def description(self) -> dict[str, object]:
+        """Who is filmed and how they move, for attributes of files; no paths, nothing of the machine."""
+        return {"subject": "built-in head", "subject_seed": self.seed, "amplitude": self.motion.amplitude,
+                "expression": self.motion.expression}
+
     def _amplitude(self, speed_px: float) -> float:
         """Motion amplitude at which the head reaches the wanted peak image speed."""
         if speed_px == 0:

@@ -41,7 +41,11 @@ def test_durations_are_for_people(seconds: float, text: str) -> None:
 def test_an_interrupted_simulation_says_what_is_left(tmp_path: Path) -> None:
     """Nothing is kept of a take that was not whole, so there is nothing to go on with."""
     command = [sys.executable, "-m", "olatkit", "simulate", str(tmp_path / "o"), "--size", "48", "--seconds", "60"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+    # A shell's background jobs ignore interrupts, and so would the child of a test run that is one.
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
         deadline = time.monotonic() + 60
         while not (tmp_path / "o" / "take.cine.part").exists():
             assert process.poll() is None, process.stderr and process.stderr.read()

@@ -1,5 +1,6 @@
 """Laws of a user's mesh on the stage: linear light, shadows by ray tracing, exact flow; and what cannot be used."""
 
+import hashlib
 import json
 import re
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 
 import cv2
+import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -16,12 +18,14 @@ from olatkit.cli.simulate import command
 from olatkit.errors import ConfigError, FormatError
 from olatkit.geometry import fibonacci_directions
 from olatkit.io.cine import CineStream
+from olatkit.io.describe import describe
 from olatkit.io.truth import read_truth
 from olatkit.jobs.simulate import simulate
 from olatkit.rig import default_rig
 from olatkit.schedule import grouped_schedule
 from olatkit.simulate import raytrace
-from olatkit.simulate.mesh import MeshSubject, _lift
+from olatkit.simulate.mesh import MeshSubject
+from olatkit.simulate.ray_origins import height_above
 from olatkit.simulate.raytrace import FAST, PLAIN, ShadowTracer, choose_variant
 from olatkit.simulate.stage import Stage
 
@@ -132,13 +136,16 @@ def test_the_command_refuses_half_a_mesh(tmp_path: Path, folder: Path) -> None:
 
 def test_lifted_points_lie_on_the_sphere_that_a_triangle_approximates() -> None:
     c, s = np.cos(0.1), np.sin(0.1)
-    near = np.array([[[1, 0, 0], [c, s, 0], [c, 0, s]]])
-    weights = np.full((1, 3), 1 / 3)
-    flat, lifted = near.mean(1), _lift(near, near, weights)
+    near = np.array([[1, 0, 0], [c, s, 0], [c, 0, s]], np.float32)
+    flat = near.mean(0)
+    up = np.float32(1)
+    lifted = flat + sum(height_above(flat, corner, corner, up) * corner / 3 for corner in near)
     # The facet's middle lies 0.002 under the sphere; the lifted point lies above it by no more than that.
     assert np.linalg.norm(flat) < 0.9985
     assert 1.0 <= np.linalg.norm(lifted) < 1.004
-    np.testing.assert_allclose(_lift(near, near, np.eye(3)[:1]), near[:, 0], atol=1e-12)
+    assert height_above(near[0], near[0], near[0], up) == 0
+    # Seen from inside, the facet stands outside its tangent planes and is not lifted.
+    assert height_above(flat, near[0], near[0], -up) == 0
 
 
 # ---------------------------------------------------------------- with it
@@ -159,8 +166,10 @@ def test_a_plate_hides_what_lies_under_it() -> None:
     points = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]], float)
     tracer = ShadowTracer(points, np.array([[0, 1, 2]]), variant=PLAIN)
     origins = np.array([[0.2, 0.2, -1], [0.2, 0.2, 1], [2, 2, -1]], np.float32)
-    assert tracer.sees(origins, np.array([0.0, 0.0, 1.0])).tolist() == [False, True, True]
-    assert tracer.sees(origins[:0], np.array([0.0, 0.0, 1.0])).shape == (0,)
+    up = np.tile(np.array([0, 0, 1], np.float32), (3, 1))
+    assert tracer.sees(origins, up).tolist() == [False, True, True]
+    assert tracer.sees(origins, -up).tolist() == [True, False, True]
+    assert tracer.sees(origins[:0], up[:0]).shape == (0,)
     assert before is None or mitsuba.variant() == before
 
 
@@ -272,7 +281,7 @@ def test_the_command_records_a_mesh(tmp_path: Path, folder: Path) -> None:
     assert len(CineStream(out / "take.cine")) == 10
 
 
-def test_a_take_of_a_mesh_has_its_truth(ball: MeshSubject, tmp_path: Path) -> None:
+def test_a_take_of_a_mesh_has_its_truth(ball: MeshSubject, folder: Path, tmp_path: Path) -> None:
     schedule = grouped_schedule(np.arange(12), group=4, tracking_gain=0.2, stride=5)
     stage = Stage(ball, default_rig(12), schedule, lens_blur_px=0.0)
     simulate(stage, tmp_path, ticks=30, truth=2, workers=2)
@@ -280,6 +289,11 @@ def test_a_take_of_a_mesh_has_its_truth(ball: MeshSubject, tmp_path: Path) -> No
     truth = read_truth(tmp_path / "truth.h5", 0)
     np.testing.assert_allclose(truth["olat"], stage.olat(int(ticks[0])), atol=0.51 / 4031)  # half a code
     np.testing.assert_array_equal(truth["label"], ball.labels(ticks[0] / 1000))
+    with h5py.File(tmp_path / "truth.h5") as file:
+        named = dict(file.attrs)
+    assert (named["subject"], named["mesh"], named["mesh_texture"]) == ("mesh", "ball.obj", "colour.png")
+    assert named["mesh_sha256"] == hashlib.sha256((folder / "ball.obj").read_bytes()).hexdigest()
+    assert ("subject", "mesh ball.obj") in [(fact.label, fact.text) for fact in describe(tmp_path / "truth.h5").facts]
 
 
 @pytest.mark.real_data

@@ -63,6 +63,7 @@ def test_truth_is_exact(stage: Stage, take: Path) -> None:
         ticks, frames = file["r_tick"][:], file["r"][:]
         np.testing.assert_array_equal(file["tick"][:][frames], ticks)
         assert file.attrs["phase"] == 4
+        assert (file.attrs["subject"], file.attrs["subject_seed"]) == ("built-in head", 3)
         assert file.attrs["g_T"] == pytest.approx(stage.schedule.tracking_gain)
         assert set(np.setdiff1d(np.arange(45), file["tick"][:])) == set(file.attrs["dropped_ticks"])
         for name in ("flow_fw", "flow_bw"):
