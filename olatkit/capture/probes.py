@@ -125,7 +125,7 @@ def find_highlight(picture: np.ndarray, ball: Ball, *, still: np.ndarray | None 
     import cv2
 
     rows, columns = ball.box(picture.shape)
-    spot = picture[rows, columns].astype(np.float32)
+    spot: np.ndarray = picture[rows, columns].astype(np.float32)
     if still is not None:
         spot = np.maximum(spot - still[rows, columns], 0)
     y, x = np.mgrid[rows, columns]

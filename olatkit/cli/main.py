@@ -15,6 +15,7 @@ COMMANDS = {
     "shards": "Explain, verify, show and merge sets of shards.",
     "report": "Write the report page of a take again.",
     "calibrate": "Measure the stage: light directions and gains, colour, dark frame, crosstalk.",
+    "export-lp": "Write a take's lights and pictures for tools of reflectance transformation imaging.",
     "import": "Turn photographs under one light each into a take.",
     "info": "Explain any file of a capture: stream, take, rig, schedule, map.",
     "ingest": "Demultiplex a high-speed capture into motion-compensated OLAT imagesets.",

@@ -171,7 +171,7 @@ def _read_csv(path: Path) -> LightList:
     reader.fieldnames = columns
     if not {"x", "y", "z"} <= set(columns) or not {"file", "id"} & set(columns):
         raise FormatError(f"{path}: columns {','.join(columns)}, expected file or id, x,y,z and optionally gr,gg,gb,enabled")
-    rows = []
+    rows: list[tuple[int, list[float], list[float], bool, str]] = []
     for number, item in enumerate(reader, 2):
         try:
             vector = [float(item[k]) for k in "xyz"]
@@ -189,7 +189,7 @@ def _read_json(path: Path) -> LightList:
     lights = document.get("lights")
     if not isinstance(lights, list) or not lights:
         raise FormatError(f"{path}: key 'lights' holds no list of lights")
-    rows = []
+    rows: list[tuple[int, list[float], list[float], bool, str]] = []
     for number, item in enumerate(lights):
         try:
             vector, gain = [float(v) for v in item["pos"]], [float(v) for v in item.get("gain", (1, 1, 1))]

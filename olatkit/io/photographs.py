@@ -40,7 +40,7 @@ class _Raw:
 
     values: np.ndarray
     black_level: Any = None
-    white_level: float | None = None
+    white_level: float = 1.0
     bayer: str | None = None
 
 
@@ -71,17 +71,17 @@ def read_photograph(path: str | os.PathLike[str], pictures: "Pictures") -> Photo
     bayer = raw.bayer if pictures.bayer == "file" else pictures.bayer
     black = raw.black_level if pictures.black_level == "file" else float(pictures.black_level)
     white = raw.white_level if pictures.white_level == "file" else float(pictures.white_level)
-    for key, value in (("bayer", bayer if pictures.bayer == "file" else ""), ("black_level", black), ("white_level", white)):
-        if value is None:
-            raise ConfigError(f"{path}: 'pictures.{key}' is file, but only camera raw files state it; write it down")
+    if raw.bayer is None and "file" in (pictures.bayer, pictures.black_level, pictures.white_level):
+        key = next(key for key in ("bayer", "black_level", "white_level") if getattr(pictures, key) == "file")
+        raise ConfigError(f"{path}: 'pictures.{key}' is file, but only camera raw files state it; write it down")
     if raw.bayer is not None and bayer is None:
         raise ConfigError(f"{path}: camera raw holds a mosaic; set 'pictures.bayer' to file")
     if bayer is not None and raw.values.ndim != 2:
         raise FormatError(f"{path}: has {raw.values.shape[2]} channels, but 'pictures.bayer' says it is a mosaic")
-    _check_levels(path, raw.values, float(white))
+    _check_levels(path, raw.values, white)
     top = raw.values if raw.values.ndim == 2 else raw.values.max(axis=2)
-    saturated = top >= SATURATED * float(white)
-    linear = _linear(path, raw.values, pictures.transfer, black, float(white))
+    saturated = top >= SATURATED * white
+    linear = _linear(path, raw.values, pictures.transfer, black, white)
     if bayer is None and linear.ndim == 2:
         linear = np.repeat(linear[..., None], 3, axis=2)
     return Photograph(linear, bayer, saturated)

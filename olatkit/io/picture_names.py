@@ -113,29 +113,31 @@ def _listed(
     """The list names the pictures; a name with another ending will do if there is only one."""
     if not lights.pictures:
         raise ConfigError(f"{source}: names no pictures, but 'lights.order' is listed; use numbered or id")
-    by_name = {path.name: path for path, _ in found}
+    by_name: dict[str, Path] = {path.name: path for path, _ in found}
     by_stem: dict[str, list[Path]] = {}
     for path, _ in found:
         by_stem.setdefault(path.stem, []).append(path)
     pictures: list[Path | None] = []
     for light, name in enumerate(lights.pictures):
         same = by_stem.get(Path(name).stem, [])
-        path = by_name.get(name) or (same[0] if len(same) == 1 else None)
-        if path is None and light not in dead and lights.enabled[light]:
+        picture = by_name.get(name) or (same[0] if len(same) == 1 else None)
+        if picture is None and light not in dead and lights.enabled[light]:
             raise CaptureError(
                 f"{source}: light {light} is in picture '{name}', which is not among the {len(found)} pictures; restore "
                 "it, or add its number to 'lights.dead'"
             )
-        if path is not None and path in pictures:
-            raise CaptureError(f"{source}: lights {pictures.index(path)} and {light} are both in picture '{path.name}'")
-        pictures.append(None if light in dead else path)
+        if picture is not None and picture in pictures:
+            raise CaptureError(
+                f"{source}: lights {pictures.index(picture)} and {light} are both in picture '{picture.name}'"
+            )
+        pictures.append(picture)
     extra = [path.name for path, _ in found if path not in pictures]
-    if extra and not dead:
+    if extra:
         raise CaptureError(
             f"{source}: {len(extra)} pictures are not in the list, the first is '{extra[0]}'; complete the list or "
             "narrow 'pictures.files'"
         )
-    return pictures
+    return [None if light in dead else picture for light, picture in enumerate(pictures)]
 
 
 def _numbered(

@@ -102,7 +102,7 @@ def average_dark(source: Path, out: Path, *, overwrite: bool = False) -> DarkSum
     if out.suffix.lower() == ".exr":
         write_exr(out, mean, overwrite=overwrite)
     else:
-        document = {
+        document: dict[str, float | str] = {
             "frame_rate_hz": stream.frame_rate_hz, "black_level": stream.black_level, "white_level": stream.white_level,
         }
         if stream.bayer:
@@ -140,8 +140,7 @@ def measure_crosstalk(
     features = scan_features(Path(source), stream, None, "threads", workers, progress)
     camera = read_calibration(stream, dark=dark)
     plan = plan_capture(
-        stream, read_rig(rig), read_schedule(schedule), features, phase=phase, span=(0, len(stream)), dark=camera.dark,
-        bad=camera.bad,
+        stream, read_rig(rig), read_schedule(schedule), features, phase=phase, span=(0, len(stream)), camera=camera
     )
     share, error = plan.findings["crosstalk_estimate"]
     if not np.isfinite(share):

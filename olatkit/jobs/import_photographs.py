@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +19,7 @@ from olatkit.io.manifests import Manifest
 from olatkit.io.outputs import refuse_existing
 from olatkit.io.photographs import Photograph, read_mask, read_photograph
 from olatkit.io.picture_names import find_pictures
+from olatkit.io.run_lock import running_alone
 from olatkit.io.take_writing import TakeHeader, part_is_whole
 from olatkit.jobs.calibration import read_color_matrix
 from olatkit.jobs.report import report_path, write_report
@@ -92,19 +92,30 @@ def import_photographs(
         refuse_existing(report_path(out), overwrite=overwrite)
     parts = out.with_name(out.name + ".parts")
     plan = _make_plan(folder, manifest, encoding, compression)
+    with running_alone(parts):
+        done = _run(plan, parts, out, overwrite, (scheduler, workers), progress, join_progress)
+    if report:
+        write_report(out, overwrite=overwrite)
+    return done
+
+
+def _run(
+    plan: _Plan, parts: Path, out: Path, overwrite: bool, where: tuple[str, int | None], progress: Progress | None,
+    join_progress: Progress | None,
+) -> ImportSummary:
+    """Make the parts that are missing, join them and remove them."""
     _store_plan(parts, plan, overwrite)
     names = [parts / f"{light:06d}.h5" for light in range(len(plan.pictures))]
     todo = [light for light, name in enumerate(names) if not part_is_whole(name, plan.digest)]
     run_tasks(
-        _import_light, [(str(parts), plan.digest, light) for light in todo], scheduler=scheduler, workers=workers,
+        _import_light, [(str(parts), plan.digest, light) for light in todo], scheduler=where[0], workers=where[1],
         progress=progress,
     )
     quality, beyond = join_light_parts(
         names, out, plan.header, plan.digest, overwrite=overwrite, progress=join_progress
     )
-    shutil.rmtree(parts)
-    if report:
-        write_report(out, overwrite=overwrite)
+    for path in [*names, parts / "imageset.h5", parts / "plan.json"]:
+        path.unlink(missing_ok=True)
     return ImportSummary(
         out, len(names), int((~plan.header.rig.enabled).sum()), int((quality & SATURATED > 0).sum()), beyond,
         len(names) - len(todo),

@@ -24,7 +24,8 @@ from olatkit.render.relight import relight
 from olatkit.render.sh_relight import sh_images, sh_relight
 from olatkit.vision.matting import stack_foreground
 
-MAPS = ("normals", "albedo", "occlusion", "diffuse", "specular", "gradients")
+MapName = Literal["normals", "albedo", "occlusion", "diffuse", "specular", "gradients"]
+MAPS: tuple[MapName, ...] = ("normals", "albedo", "occlusion", "diffuse", "specular", "gradients")
 GRADIENTS = ("gradient-x", "gradient-y", "gradient-z", "even")
 
 
@@ -52,7 +53,7 @@ class NormalsConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     imageset: int | Literal["all"] = 0
-    maps: tuple[Literal["normals", "albedo", "occlusion", "diffuse", "specular", "gradients"], ...] = MAPS
+    maps: tuple[MapName, ...] = MAPS
     formats: tuple[Literal["exr", "png"], ...] = ("exr", "png")
     mask: str = "auto"
     low: float = Field(RANKS[0], ge=0, lt=1)
@@ -202,7 +203,9 @@ def _claim(
         return
     files = [path for stem in ("*.exr", "*.png", "settings.json") for path in out.glob(stem)]
     if files and not overwrite:
-        raise OutputExistsError(f"{out}: holds {files[0].name}, made with other settings; choose another folder or --overwrite")
+        raise OutputExistsError(
+            f"{out}: holds {files[0].name}, made with other settings; choose another folder or --overwrite"
+        )
     for path in files:
         if path.stem[-5:-4] == "_" or path == stored:
             path.unlink()

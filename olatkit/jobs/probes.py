@@ -181,7 +181,7 @@ def _pictures_of(source: Path, pattern: str, ball_picture: str | None, transfer:
     found = [path for path, _ in match_files(source, pattern) if path.suffix.lower() in SUFFIXES]
     files = [path for path in found if path.name != ball_picture]
     if not files:
-        raise CaptureError(f"{source}: no photograph fits '{pattern}', expected pictures of a mirror ball under one light each")
+        raise CaptureError(f"{source}: no photograph fits '{pattern}', expected a mirror ball under one light each")
     outline = None if ball_picture is None else partial(read_grey, source / ball_picture, transfer)
     return _Pictures(tuple(partial(read_grey, path, transfer) for path in files), outline)
 

@@ -81,7 +81,8 @@ def fit_surface(
     low, high = int(ranks[0] * len(lit)), int(np.ceil(ranks[1] * len(lit)))
     if not 0 <= ranks[0] < ranks[1] <= 1 or high - low < MIN_LIGHTS:
         raise ConfigError(
-            f"ranks {ranks[0]:g} to {ranks[1]:g} leave {max(high - low, 0)} of {len(lit)} lights, expected {MIN_LIGHTS} or more"
+            f"ranks {ranks[0]:g} to {ranks[1]:g} leave {max(high - low, 0)} of {len(lit)} lights, expected {MIN_LIGHTS} or "
+            "more"
         )
     inside = np.ones(images.shape[1:3], bool) if mask is None else np.ascontiguousarray(mask, bool)
     normals, albedo = np.zeros((2, *images.shape[1:]), np.float32)

@@ -3,7 +3,6 @@
 import numba
 import numpy as np
 
-
 # Robust steps: lights that see the surface at less than this cosine are left out, and a residual beyond this share of
 # the albedo counts less the larger it is.
 GRAZING, RESIDUAL = 0.1, 0.05
