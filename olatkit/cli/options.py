@@ -37,10 +37,11 @@ def parse_size(_ctx: click.Context, _param: click.Parameter, value: str | None) 
 
 @contextmanager
 def progress_bar(*texts: str, unit: str = "") -> Iterator[Any]:
-    """Yield ``progress(done, total)`` that reports on stderr; a tuple of them for several texts.
+    """Yield ``progress(done, total, note="")`` that reports on stderr; a tuple of them for several texts.
 
     A terminal sees a bar with ETA. A log file gets a line for every tenth of the work, but none of work that is done
-    within seconds. With a ``unit`` such as "imagesets" both say how many of them are done per second.
+    within seconds. With a ``unit`` such as "imagesets" both say how many of them are done per second; a ``note`` is
+    shown beside that.
     """
     from rich.console import Console
 
@@ -68,15 +69,15 @@ def progress_bar(*texts: str, unit: str = "") -> Iterator[Any]:
         TextColumn("{task.fields[rate]}"),
     )
 
-    def teller(text: str) -> Callable[[int, int], None]:
+    def teller(text: str) -> Callable[..., None]:
         tasks: list[TaskID] = []
 
-        def tell(done: int, total: int) -> None:
+        def tell(done: int, total: int, note: str = "") -> None:
             # The bar appears with the first news, so that its clock starts with the work.
             if not tasks:
                 tasks.append(bar.add_task(text, total=total, rate=""))
-            elapsed = bar.tasks[tasks[0]].elapsed
-            bar.update(tasks[0], completed=done, total=total, rate=_rate(done, elapsed, unit))
+            rate = _rate(done, bar.tasks[tasks[0]].elapsed, unit)
+            bar.update(tasks[0], completed=done, total=total, rate=f"{rate} {note}".strip())
 
         return tell
 
@@ -90,14 +91,14 @@ def _rate(done: int, elapsed_s: float | None, unit: str) -> str:
     return f"{done / elapsed_s:.3g} {unit}/s" if unit and done and elapsed_s else ""
 
 
-def _teller_of_lines(text: str, unit: str) -> Callable[[int, int], None]:
+def _teller_of_lines(text: str, unit: str) -> Callable[..., None]:
     """Tell of progress in lines, at most one in :data:`LINE_SECONDS` and one for a tenth of the work."""
     from time import monotonic
 
     start = spoken = monotonic()
     tenth = first = -1
 
-    def tell(done: int, total: int) -> None:
+    def tell(done: int, total: int, note: str = "") -> None:
         nonlocal start, spoken, tenth, first
         now = monotonic()
         if first < 0:
@@ -107,11 +108,9 @@ def _teller_of_lines(text: str, unit: str) -> Callable[[int, int], None]:
             return
         spoken, tenth = now, 10 * done // total
         left = (now - start) / (done - first) * (total - done)
-        rate = _rate(done - first, now - start, unit)
-        click.echo(
-            f"{text}: {done} of {total}, {_clock(now - start)} gone, {_clock(left)} left{', ' if rate else ''}{rate}",
-            err=True,
-        )
+        more = [part for part in (_rate(done - first, now - start, unit), note) if part]
+        times = [f"{_clock(now - start)} gone", f"{_clock(left)} left"]
+        click.echo(f"{text}: {', '.join([f'{done} of {total}', *times, *more])}", err=True)
 
     return tell
 
