@@ -12,6 +12,7 @@ from small_take import FRAMES, LIGHTS, arguments, small_stage, write_take
 from synthetic import still
 
 from olatkit.cli import main as cli
+from olatkit.io.run_lock import running_alone
 from olatkit.rig import default_rig
 from olatkit.schedule import default_114, schedule_to_document
 
@@ -224,6 +225,12 @@ def test_rig_and_schedule_swapped(folder, tmp_path, refused, names, message):
     rig, schedule = (str(folder / name) for name in names)
     line = ("ingest", str(folder / "take.cine"), "--rig", rig, "--schedule", schedule, "-o", str(tmp_path / "o.olat.h5"))
     assert message in refused(*line)
+
+
+def test_a_second_run_on_the_same_output(folder, tmp_path, refused):
+    with running_alone(tmp_path / "o.olat.h5.parts"):
+        message = refused(*arguments(folder, tmp_path / "o.olat.h5"))
+    assert f"o.olat.h5.parts: another run is writing there (process {os.getpid()} on " in message
 
 
 @pytest.mark.parametrize("name", ["take.cine", "rig.json", "schedule.json"])
