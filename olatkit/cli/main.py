@@ -23,6 +23,7 @@ COMMANDS = {
     "normals": "Make normals, albedo, occlusion and a diffuse/specular split of a take.",
     "render": "Relight a take under environment maps: the weighted sum of its OLAT images.",
     "simulate": "Record a take on a simulated light stage, with ground truth.",
+    "train": "Train the relighting network on shards.",
 }
 
 # Commands that keep what they have done when they are stopped, and go on from there when they are run again.
