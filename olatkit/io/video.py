@@ -1,61 +1,103 @@
-"""Video files written from pictures: H.264 in MP4, tagged so that players show the colours that were meant."""
+"""Video files written from pictures, tagged so that players show the colours that were meant."""
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
+from olatkit.errors import FormatError
 from olatkit.io.outputs import whole_file
 
 log = logging.getLogger(__name__)
 
-# Code points of ITU-T H.273. The pictures are sRGB; the matrix and range are those of HD video.
+# Code points of ITU-T H.273.
 BT709 = 1
-SRGB_TRANSFER = 13
-LIMITED_RANGE = 1
+RGB_MATRIX = 0
+LIMITED_RANGE, FULL_RANGE = 1, 2
+TRANSFERS = {"srgb": 13, "linear": 8}
+
+
+@dataclass(frozen=True)
+class Codec:
+    """How pictures become a file: container, encoder, its pixels and options, and the bits of the pictures it takes."""
+
+    suffix: str
+    container: str
+    encoder: str
+    pixels: str
+    bits: int
+    halves: tuple[int, int] = (1, 1)
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_rgb(self) -> bool:
+        """True if the file stores R, G and B as they are."""
+        return self.pixels.startswith("gbr")
+
+
+# ``halves``: by how much height and width of the colour planes are reduced, which sizes must divide by.
+CODECS = {
+    "h264": Codec(".mp4", "mp4", "libx264", "yuv420p", 8, (2, 2), {"preset": "medium"}),
+    "prores": Codec(".mov", "mov", "prores_ks", "yuv422p10le", 16, (1, 2), {"profile": "3", "vendor": "apl0"}),
+    "ffv1": Codec(".mkv", "matroska", "ffv1", "gbrp16le", 16, (1, 1), {"level": "3"}),
+}
 
 
 def write_video(
     path: str | os.PathLike[str], frames: Iterable[np.ndarray], *, fps: float = 25.0, crf: int = 16,
-    overwrite: bool = False,
+    codec: str = "h264", transfer: str = "srgb", overwrite: bool = False,
 ) -> None:
-    """Write sRGB pictures as an H.264 MP4; see :class:`VideoWriter`."""
-    with VideoWriter(path, fps=fps, crf=crf, overwrite=overwrite) as video:
+    """Write pictures as a video, by default sRGB as H.264 in MP4; see :class:`VideoWriter`."""
+    with VideoWriter(path, fps=fps, crf=crf, codec=codec, transfer=transfer, overwrite=overwrite) as video:
         for frame in frames:
             video.add(frame)
 
 
 class VideoWriter(AbstractContextManager["VideoWriter"]):
-    """An MP4 that appears whole when the context ends, and not at all after an error.
+    """A video that appears whole when the context ends, and not at all after an error.
 
     Parameters
     ----------
     path : path
-        The MP4 file.
+        The file.
     fps : float
         Frames per second.
     crf : int
-        Quality of x264, 0 (largest) to 51; 16 is hard to tell from the source.
+        Quality of x264, 0 (largest) to 51; 16 is hard to tell from the source. H.264 only.
+    codec : {"h264", "prores", "ffv1"}
+        H.264 in MP4, 8 bits, 4:2:0; ProRes 422 HQ in MOV, 10 bits; FFV1 in MKV, 16-bit RGB without loss. The last
+        two take uint16 pictures.
+    transfer : {"srgb", "linear"}
+        The curve of the pictures' codes, for the file's tags.
+    comment : str
+        Stored in the file.
     overwrite : bool
         Replace an existing file; otherwise it is an OutputExistsError.
 
     Notes
     -----
-    yuv420p, BT.709 matrix and primaries, limited range, sRGB transfer. Chroma is halved, which only even sizes
-    allow: odd pictures get their last row or column twice.
+    BT.709 primaries; H.264 and ProRes have the BT.709 matrix and limited range. Their colour planes are smaller than
+    the picture, which only even sizes allow: odd pictures get their last row or column twice.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, fps: float = 25.0, crf: int = 16, overwrite: bool = False
+        self, path: str | os.PathLike[str], *, fps: float = 25.0, crf: int = 16, codec: str = "h264",
+        transfer: str = "srgb", comment: str = "", overwrite: bool = False,
     ) -> None:
         if not fps > 0:
             raise ValueError(f"fps is {fps:g}, expected a positive number")
-        self._path, self._crf = path, crf
+        if codec not in CODECS or transfer not in TRANSFERS:
+            raise ValueError(f"codec '{codec}', transfer '{transfer}': expected one of {', '.join(CODECS)} and of "
+                             f"{', '.join(TRANSFERS)}")
+        self._path, self._codec, self._transfer, self._comment = path, CODECS[codec], transfer, comment
+        self._options = {**self._codec.options, **({"crf": str(crf)} if codec == "h264" else {})}
         self._rate = Fraction(fps).limit_denominator(1001)
         self._whole = whole_file(path, overwrite=overwrite)
         self._container: Any = None
@@ -63,45 +105,54 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
         self._shape: tuple[int, ...] = ()
 
     def __enter__(self) -> "VideoWriter":
-        import av
-
         part = self._whole.__enter__()
         try:
-            self._container = av.open(str(part), "w", format="mp4", options={"movflags": "faststart"})
+            self._container = _open_container(part, self._codec, self._comment)
         except BaseException as error:
             self._whole.__exit__(type(error), error, error.__traceback__)
             raise
         return self
 
     def add(self, frame: np.ndarray) -> None:
-        """Append one sRGB picture, shape (H, W, 3), uint8; all have one size."""
+        """Append one picture, shape (H, W, 3), uint8 for H.264 and uint16 for the others; all have one size."""
         import av
 
         frame = np.asarray(frame)
-        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
-            raise ValueError(f"{self._path}: frame is {frame.dtype} {frame.shape}, expected uint8 (height, width, 3)")
+        if frame.dtype != f"uint{self._codec.bits}" or frame.ndim != 3 or frame.shape[2] != 3:
+            raise ValueError(
+                f"{self._path}: frame is {frame.dtype} {frame.shape}, expected uint{self._codec.bits} "
+                "(height, width, 3)"
+            )
         if self._stream is None:
             self._start(frame.shape)
         elif frame.shape != self._shape:
             raise ValueError(f"{self._path}: frame has shape {frame.shape}, the first had {self._shape}")
-        even = np.pad(frame, ((0, frame.shape[0] % 2), (0, frame.shape[1] % 2), (0, 0)), mode="edge")
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
-        # Without the destination named, the converter uses the matrix of standard definition: greens shift.
-        picture = picture.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
+        height, width = self._codec.halves
+        even = np.pad(frame, ((0, -frame.shape[0] % height), (0, -frame.shape[1] % width), (0, 0)), mode="edge")
+        source = "rgb24" if self._codec.bits == 8 else "rgb48le"
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format=source)
+        if self._codec.is_rgb:
+            picture = picture.reformat(format=self._codec.pixels)
+        else:
+            # Without the destination named, the converter uses the matrix of standard definition: greens shift.
+            picture = picture.reformat(format=self._codec.pixels, dst_colorspace="ITU709", dst_color_range="MPEG")
+        # ProRes writes the tags of its pictures, not those of the stream, and has no word for the sRGB curve.
+        picture.color_primaries, picture.color_trc = BT709, TRANSFERS[self._transfer]
         self._container.mux(self._stream.encode(picture))
 
     def _start(self, shape: tuple[int, ...]) -> None:
         """Open the encoder at the size of the first picture."""
         self._shape = shape
-        height, width = shape[0] + shape[0] % 2, shape[1] + shape[1] % 2
+        codec = self._codec
+        height, width = (size + -size % part for size, part in zip(shape[:2], codec.halves, strict=True))
         if (height, width) != shape[:2]:
             log.info("%s: %dx%d is padded to the even size %dx%d", self._path, shape[1], shape[0], width, height)
-        stream = self._container.add_stream("libx264", rate=self._rate)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.options = {"crf": str(self._crf), "preset": "medium"}
+        stream = self._container.add_stream(codec.encoder, rate=self._rate)
+        stream.width, stream.height, stream.pix_fmt = width, height, codec.pixels
+        stream.options = dict(self._options)
         context = stream.codec_context
-        context.colorspace, context.color_range = BT709, LIMITED_RANGE
-        context.color_primaries, context.color_trc = BT709, SRGB_TRANSFER
+        context.colorspace, context.color_range = (RGB_MATRIX, FULL_RANGE) if codec.is_rgb else (BT709, LIMITED_RANGE)
+        context.color_primaries, context.color_trc = BT709, TRANSFERS[self._transfer]
         self._stream = stream
 
     def __exit__(
@@ -117,3 +168,61 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
             self._whole.__exit__(type(failure), failure, failure.__traceback__)
             raise
         self._whole.__exit__(kind, error, trace)
+
+
+def join_videos(
+    parts: Sequence[Path], path: str | os.PathLike[str], *, codec: str, fps: float, comment: str = "",
+    overwrite: bool = False,
+) -> None:
+    """Join videos of one codec, size and rate end to end; their coded frames are copied, not coded again.
+
+    Raises
+    ------
+    FormatError
+        A part is damaged, or unlike the first.
+    OutputExistsError
+        ``path`` exists and ``overwrite`` is false.
+    """
+    import av
+
+    rate = Fraction(fps).limit_denominator(1001)
+    with whole_file(path, overwrite=overwrite) as whole, _open_container(whole, CODECS[codec], comment) as out:
+        stream: Any = None
+        frames = 0
+        for part in parts:
+            try:
+                with av.open(str(part)) as source:
+                    given = source.streams.video[0]
+                    if stream is None:
+                        stream = out.add_stream_from_template(given)
+                    elif given.codec_context.extradata != stream.codec_context.extradata:
+                        raise FormatError(f"{part}: coded otherwise than the parts before it; delete it and run again")
+                    frames += _copy_packets(source, given, out, stream, Fraction(frames) / rate)
+            except av.FFmpegError as error:
+                raise FormatError(f"{part}: damaged part of a video: {error}; delete it and run again") from error
+
+
+def _copy_packets(source: Any, given: Any, out: Any, stream: Any, start_s: Fraction) -> int:
+    """Copy all coded frames of a stream to later by ``start_s``; returns how many."""
+    shift = round(start_s / given.time_base)
+    count = 0
+    for packet in source.demux(given):
+        if packet.pts is None:
+            continue  # the empty packet at the end
+        packet.pts += shift
+        packet.dts += shift
+        packet.stream = stream
+        out.mux(packet)
+        count += 1
+    return count
+
+
+def _open_container(path: Path, codec: Codec, comment: str) -> Any:
+    """A new container file."""
+    import av
+
+    options = {} if codec.container == "matroska" else {"movflags": "faststart"}
+    container = av.open(str(path), "w", format=codec.container, options=options)
+    if comment:
+        container.metadata["comment"] = comment
+    return container

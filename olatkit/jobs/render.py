@@ -1,39 +1,33 @@
-"""Render a take under environment maps: stills, turntables and moving pictures by the OLAT sum."""
+"""Render a take under any light: stills, turntables and moving pictures by the OLAT sum."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 
+from olatkit import __version__
 from olatkit.envmap import EnvironmentMap
 from olatkit.errors import ConfigError
-from olatkit.imageset import Imageset
-from olatkit.io.images import write_exr, write_png
+from olatkit.io.documents import rig_to_document
 from olatkit.io.outputs import refuse_existing
-from olatkit.io.video import VideoWriter
-from olatkit.jobs.shots import RenderConfig, Shot, plan_shots, unique_names
-from olatkit.render.pictures import find_exposure, to_display
-from olatkit.render.relight import relight
-from olatkit.render.weights import cell_areas, light_weights, lost_power
+from olatkit.jobs.composer import Composer, Scale
+from olatkit.jobs.imageset_reader import ImagesetReader, Take
+from olatkit.jobs.journal import Journal
+from olatkit.jobs.lightings import Lighting, MapSource, map_key, standing_maps, unique_names
+from olatkit.jobs.render_files import ChunkFiles, films_of, join_films
+from olatkit.jobs.shots import RenderConfig, Shot, plan_shots
+from olatkit.render.basis import LightingBasis
+from olatkit.render.mixer import MapMixer
+from olatkit.render.pictures import find_exposure
+from olatkit.render.weights import METHODS, cell_areas
 from olatkit.rig import LightRig
 
 # Pictures summed in one pass over an imageset; more would need gigabytes at large sizes.
 LIGHTINGS_PER_PASS = 16
-
-
-class Take(Protocol):
-    """What rendering needs of a take: its imagesets and its rig."""
-
-    rig: LightRig
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Imageset: ...
 
 
 @dataclass(frozen=True)
@@ -45,31 +39,37 @@ class RenderReport:
     paths : tuple of Path
         Files written.
     exposures : dict
-        Factor from linear to display of each map's PNG and MP4 pictures; empty if there are none.
+        Factor from linear to display of each lighting's PNG and video pictures; empty if there are none.
     lost : dict
-        Share of each map's power that no light's cell covers, (3,); zero without ``max_angle_deg``.
+        Share of the power of each lighting's first picture that no light's cell covers, (3,); zero without
+        ``max_angle_deg``.
+    kept : int
+        Pictures that an interrupted run had finished.
     """
 
     paths: tuple[Path, ...]
     exposures: dict[str, float]
     lost: dict[str, np.ndarray]
+    kept: int = 0
 
 
 def render_take(
-    take: Take, environments: Sequence[EnvironmentMap], out: str | os.PathLike[str], config: RenderConfig, *,
-    overwrite: bool = False, progress: Callable[[int, int], object] | None = None,
+    take: Take, lightings: Sequence[EnvironmentMap | Lighting], out: str | os.PathLike[str], config: RenderConfig, *,
+    rig: LightRig | None = None, overwrite: bool = False, progress: Callable[[int, int], object] | None = None,
 ) -> RenderReport:
-    """Relight imagesets under maps and write pictures.
+    """Relight imagesets and write pictures.
 
     Parameters
     ----------
     take : Take
-        Length, ``take[i]`` and ``rig``; one imageset is in memory at a time.
-    environments : sequence of EnvironmentMap
-        Every map is rendered; names become file names.
+        Length, ``take[i]`` and ``rig``; two imagesets are in memory at a time, whatever the length.
+    lightings : sequence of EnvironmentMap or Lighting
+        Every one is rendered; names become file names. See :mod:`olatkit.jobs.lightings`.
     out : path
-        A folder, or one file if it ends in .png, .exr or .mp4.
+        A folder, or one file if it ends in .png, .exr, .mp4, .mov or .mkv.
     config : RenderConfig
+    rig : LightRig, optional
+        In place of the take's own, for better directions; as many lights.
     overwrite : bool
         Replace existing files; otherwise any of them is an OutputExistsError before work begins.
     progress : callable, optional
@@ -82,40 +82,44 @@ def render_take(
     Raises
     ------
     ConfigError
-        Imageset out of range, take and rig disagree, several pictures for one file.
+        Imageset out of range, take and rig disagree, several pictures for one file, a file of another kind.
     OutputExistsError
         An output exists and ``overwrite`` is false.
 
     Notes
     -----
-    PNG and MP4 are sRGB with one exposure per map: the take's factor (foreground luminance 0.25 under a white sky
-    of radiance 1) over the map's mean luminance, times ``2**exposure_stops``. EXR is linear, light weights times
+    PNG and videos have one exposure per lighting: the take's factor (foreground luminance 0.25 under a white sky
+    of radiance 1) over the lighting's mean luminance, times ``2**exposure_stops``. EXR is linear, light weights times
     images, times ``2**exposure_stops`` only.
+
+    Pictures are made in chunks. A run that is killed finds its finished chunks in ``OUT.parts`` and goes on.
     """
-    names = unique_names(environments)
-    shots = plan_shots(len(take), names, Path(out), config)
-    paths = tuple(dict.fromkeys(path for shot in shots for path in (*shot.stills, shot.video) if path is not None))
-    for path in paths:
-        refuse_existing(path, overwrite=overwrite)
-    for_display = any(path.suffix != ".exr" for path in paths)
-    exposure = take_exposure(take) * 2**config.exposure_stops if for_display else 0.0
-    factors = [exposure / environment.mean_luminance for environment in environments]
-    lost = [lost_power(map_, _weights(map_, config.yaw_deg, take.rig, config)) for map_ in environments]
-    done = 0
-    with ExitStack() as stack:
-        videos = {
-            path: stack.enter_context(VideoWriter(path, fps=config.fps, overwrite=overwrite))
-            for path in dict.fromkeys(shot.video for shot in shots) if path is not None
-        }
-        for shot, linear in _render_shots(take, environments, shots, config):
-            if shot.video is not None:
-                videos[shot.video].add(to_display(linear, factors[shot.environment]))
-            _write_stills(shot, linear, factors[shot.environment], config, names, overwrite)
-            done += 1
-            if progress:
-                progress(done, len(shots))
-    exposures = dict(zip(names, factors, strict=True)) if for_display else {}
-    return RenderReport(paths, exposures, dict(zip(names, lost, strict=True)))
+    out, rig = Path(out), rig or take.rig
+    if len(rig) != len(take.rig):
+        raise ConfigError(f"rig '{rig.name}' has {len(rig)} lights, the take has {len(take.rig)}; use its own rig")
+    if not np.any(rig.enabled):
+        raise ConfigError(f"rig '{rig.name}' has no enabled light, so there is nothing to render with")
+    if config.method not in METHODS:
+        raise ConfigError(f"method is '{config.method}', expected one of {', '.join(METHODS)}")
+    lit = _named(lightings)
+    chunks = plan_shots(len(take), lit, out, config)
+    journal = Journal(_parts_folder(out, chunks), _settings(take, rig, lit, config), overwrite=overwrite)
+    paths = _paths(chunks)
+    if not journal.goes_on:
+        for path in paths:
+            refuse_existing(path, overwrite=overwrite)
+    work = _Work(take, rig, lit, config, for_display=any(path.suffix != ".exr" for path in paths))
+    journal.begin()
+    try:
+        kept = work.run(chunks, journal, progress)
+        join_films(chunks, config, journal)
+    except BaseException:
+        journal.give_up()
+        raise
+    journal.finish()
+    names = [lighting.name for lighting in lit]
+    exposures = {name: scale.display for name, scale in zip(names, work.scales, strict=True)}
+    return RenderReport(paths, exposures if work.for_display else {}, dict(zip(names, work.lost, strict=True)), kept)
 
 
 def take_exposure(take: Take) -> float:
@@ -128,48 +132,132 @@ def take_exposure(take: Take) -> float:
     if kappa:
         return float(kappa)
     areas = cell_areas(take.rig)
-    return float(np.median([find_exposure(_load(take, i), areas) for i in sorted({0, len(take) // 2, len(take) - 1})]))
+    indices = sorted({0, len(take) // 2, len(take) - 1})
+    return float(np.median([find_exposure(take[i], areas) for i in indices]))
 
 
-def _render_shots(
-    take: Take, environments: Sequence[EnvironmentMap], shots: Sequence[Shot], config: RenderConfig
-) -> Iterator[tuple[Shot, np.ndarray]]:
-    """Linear picture of every shot; each imageset is read once."""
-    for index, group in groupby(shots, key=lambda shot: shot.imageset):
-        imageset, waiting = _load(take, index), list(group)
-        for start in range(0, len(waiting), LIGHTINGS_PER_PASS):
-            batch = waiting[start : start + LIGHTINGS_PER_PASS]
-            weights = [_weights(environments[shot.environment], shot.yaw_deg, take.rig, config) for shot in batch]
-            yield from zip(batch, relight(imageset, np.stack(weights)), strict=True)
+class _Work:
+    """Everything that the pictures of one rendering share."""
+
+    def __init__(
+        self, take: Take, rig: LightRig, lightings: Sequence[Lighting], config: RenderConfig, *, for_display: bool
+    ) -> None:
+        self._rig, self._lightings, self._config = rig, lightings, config
+        self._reader = ImagesetReader(take, rig)
+        loads = {map_key(x.name, i): source.load for x in lightings for i, source in enumerate(x.sources)}
+        self._mixer = MapMixer(
+            lambda key: loads[key](), rig, lighting=config.lighting, method=config.method,
+            max_angle_deg=config.max_angle_deg, subject_m=config.subject_m,
+        )
+        self._composer = Composer(config, self._mixer, len(take))
+        self.for_display = for_display
+        self.lost = [self._mixer.lost_share(x.at(0, config.fps).turned(config.yaw_deg)) for x in lightings]
+        self.scales = self._find_scales(take)
+
+    def _find_scales(self, take: Take) -> list[Scale]:
+        """Units of every lighting; ones, which nothing asks for, if only the plain linear sum is written."""
+        config = self._config
+        if not (self.for_display or config.background or config.ball):
+            return [Scale(1.0, 1.0)] * len(self._lightings)
+        exposure = take_exposure(take)
+        references = [lighting.reference_luminance(self._mixer, config.fps) for lighting in self._lightings]
+        for lighting, reference in zip(self._lightings, references, strict=True):
+            if not reference > 0:
+                raise ConfigError(f"'{lighting.name}' is dark at all times: no exposure shows it")
+        return [Scale(exposure * 2**config.exposure_stops / reference, 1 / exposure) for reference in references]
+
+    def run(
+        self, chunks: Sequence[Sequence[Shot]], journal: Journal, progress: Callable[[int, int], object] | None
+    ) -> int:
+        """Make all chunks that are not done; returns how many pictures were."""
+        todo = [(number, shots) for number, shots in enumerate(chunks) if not journal.is_done(number)]
+        total = sum(len(shots) for shots in chunks)
+        kept = done = total - sum(len(shots) for _, shots in todo)
+        order = [index for index, _ in groupby(shot.imageset for _, shots in todo for shot in shots)]
+        imagesets = self._reader.read_ahead(order)
+        names = [lighting.name for lighting in self._lightings]
+        current, basis = -1, None
+        for number, shots in todo:
+            with ChunkFiles(shots, names, self._config, journal, number) as files:
+                for index, group in groupby(shots, key=lambda shot: shot.imageset):
+                    if index != current:
+                        basis = None  # let go of the last imageset before the next one is taken
+                        current, basis = index, self._basis(next(imagesets))
+                    assert basis is not None
+                    for shot, picture in self._pictures(basis, index, list(group)):
+                        files.add(shot, picture, self.scales[shot.lighting].display)
+                        done += 1
+                        if progress:
+                            progress(done, total)
+                    files.end_imageset(index)
+            journal.mark_done(number)
+        return kept
+
+    def _basis(self, images: np.ndarray) -> LightingBasis:
+        return LightingBasis(images, device=self._config.device, precision=self._config.precision)
+
+    def _pictures(
+        self, basis: LightingBasis, index: int, shots: Sequence[Shot]
+    ) -> Iterator[tuple[Shot, np.ndarray]]:
+        """Finished linear picture of every shot of one imageset."""
+        matte: np.ndarray | None = None
+        for start in range(0, len(shots), LIGHTINGS_PER_PASS):
+            batch = shots[start : start + LIGHTINGS_PER_PASS]
+            lights = [
+                self._lightings[s.lighting].at(s.picture, self._config.fps).turned(s.yaw_deg) for s in batch
+            ]
+            weights = [self._mixer.weights(light) for light in lights]
+            white = self._composer.needs_white and start == 0
+            if white:
+                weights.append(np.repeat(cell_areas(self._rig)[:, None], 3, axis=1))
+            pictures = [self._reader.whole_frame(picture) for picture in basis.relight(np.stack(weights))]
+            if start == 0:
+                matte = self._composer.matte(index, pictures[0].shape[:2], pictures[-1] if white else None)
+            for shot, light, picture in zip(batch, lights, pictures, strict=False):
+                yield shot, self._composer.compose(picture, matte, light, self.scales[shot.lighting])
 
 
-def _load(take: Take, index: int) -> Imageset:
-    """One imageset, checked against the rig."""
-    imageset = take[index]
-    if len(imageset) != len(take.rig):
-        raise ConfigError(f"the take has {len(imageset)} lights, its rig '{take.rig.name}' has {len(take.rig)}")
-    return imageset
+def _named(lightings: Sequence[EnvironmentMap | Lighting]) -> list[Lighting]:
+    """Maps as lightings, and no two of one name."""
+    plain: list[Lighting] = []
+    for lighting in lightings:
+        if isinstance(lighting, EnvironmentMap):
+            plain += standing_maps([MapSource.of(lighting)])
+        else:
+            plain.append(lighting)
+    return [replace(x, name=name) for x, name in zip(plain, unique_names(plain), strict=True)]  # type: ignore[type-var]
 
 
-def _weights(environment: EnvironmentMap, yaw_deg: float, rig: LightRig, config: RenderConfig) -> np.ndarray:
-    """Light weights of a map turned at full resolution and then, by default, averaged to 16 x 16."""
-    if not np.any(rig.enabled):
-        raise ConfigError(f"rig '{rig.name}' has no enabled light, so there is nothing to render with")
-    turned = environment.rotate(yaw_deg) if yaw_deg % 360 else environment
-    lighting = turned.downsample(16, 16) if config.lighting == "16x16" else turned
-    return light_weights(lighting, rig, max_angle_deg=config.max_angle_deg)
+def _paths(chunks: Sequence[Sequence[Shot]]) -> tuple[Path, ...]:
+    """Every file once, in order of work."""
+    shots = [shot for chunk in chunks for shot in chunk]
+    stills = [still.path for shot in shots for still in shot.stills]
+    return tuple(dict.fromkeys([*stills, *(path for path, _ in films_of(shots))]))
 
 
-def _write_stills(
-    shot: Shot, linear: np.ndarray, factor: float, config: RenderConfig, names: Sequence[str], overwrite: bool
-) -> None:
-    """PNG for display, EXR linear with what made it in the header."""
-    for path in shot.stills:
-        if path.suffix.lower() == ".png":
-            write_png(path, to_display(linear, factor), overwrite=overwrite)
-            continue
-        attributes = {
-            "environment": names[shot.environment], "imageset": shot.imageset, "yawDegrees": float(shot.yaw_deg),
-            "lighting": config.lighting, "exposureStops": float(config.exposure_stops),
-        }
-        write_exr(path, linear * np.float32(2**config.exposure_stops), attributes=attributes, overwrite=overwrite)
+def _parts_folder(out: Path, chunks: Sequence[Sequence[Shot]]) -> Path:
+    """Where unfinished work lies: beside one file, inside a folder."""
+    paths = _paths(chunks)
+    return out.with_name(out.name + ".parts") if paths == (out,) else out / "render.parts"
+
+
+def _settings(take: Take, rig: LightRig, lightings: Sequence[Lighting], config: RenderConfig) -> dict[str, Any]:
+    """All that decides the pictures, as JSON."""
+    files = [name for name in (config.background, config.matte) if name is not None]
+    return {
+        "olatkit": __version__, "take": _stamp(getattr(take, "path", None)), "imagesets": len(take),
+        "rig": rig_to_document(rig), "config": config.model_dump(), "layers": [_stamp(name) for name in files],
+        "lightings": [
+            {"name": x.name, "kind": type(x).__name__, "maps": [source.stamp for source in x.sources],
+             "track": x.track.model_dump() if hasattr(x, "track") else None}
+            for x in lightings
+        ],
+    }
+
+
+def _stamp(path: str | os.PathLike[str] | None) -> str:
+    """Name, size and time of change of a file or folder; the plain text of what is none."""
+    if path is None or not Path(path).exists():
+        return str(path)
+    status = Path(path).stat()
+    return f"{Path(path).name} {status.st_size} {status.st_mtime_ns}"

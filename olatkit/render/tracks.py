@@ -8,7 +8,7 @@ first key and after the last one nothing changes; two keys at one time are a cut
 import re
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, Protocol, TypeVar
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -37,10 +37,15 @@ class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class MapKey(_Strict):
-    """A map at a time: scaled to mean luminance ``luminance``, or, if ``gain`` is given, its own radiance times it."""
+class _Key(_Strict):
+    """Values at a time."""
 
     at_s: float = Field(0.0, ge=0)
+
+
+class MapKey(_Key):
+    """A map at a time: scaled to mean luminance ``luminance``, or, if ``gain`` is given, its own radiance times it."""
+
     map: str
     luminance: float = Field(1.0, ge=0)
     gain: float | None = Field(None, ge=0)
@@ -53,23 +58,21 @@ class MapKey(_Strict):
         return MapShare(self.map, self.luminance, normalized=True)
 
 
-class RotationKey(_Strict):
+class RotationKey(_Key):
     """How all maps are turned at a time [deg], as in ``EnvironmentMap.rotate``."""
 
-    at_s: float = Field(0.0, ge=0)
     yaw_deg: float | None = None
     pitch_deg: float | None = None
     roll_deg: float | None = None
 
 
-class LampKey(_Strict):
+class LampKey(_Key):
     """A lamp at a time.
 
     ``intensity`` times ``color`` (linear) is the mean over the sphere of the light that it sends: intensity 1 in white
     has the power of a map of mean luminance 1.
     """
 
-    at_s: float = Field(0.0, ge=0)
     yaw_deg: float | None = None
     elevation_deg: float | None = Field(None, ge=-90, le=90)
     size_deg: float | None = Field(None, ge=0, le=360)
@@ -112,7 +115,7 @@ class LightTrack(_Strict):
     def _check(self) -> "LightTrack":
         if not self.maps and not self.lamps:
             raise ValueError("a track needs maps or lamps, it has neither")
-        lists = {"maps": self.maps, "rotation": self.rotation}
+        lists: dict[str, Sequence[_Key]] = {"maps": self.maps, "rotation": self.rotation}
         lists |= {f"lamps.{i} ({lamp.name})": lamp.keys for i, lamp in enumerate(self.lamps)}
         for name, keys in lists.items():
             times = [key.at_s for key in keys]
@@ -124,8 +127,9 @@ class LightTrack(_Strict):
     @property
     def length_s(self) -> float:
         """Length in seconds; 0 for a track whose keys are all at 0."""
-        keys = [*self.maps, *self.rotation, *(key for lamp in self.lamps for key in lamp.keys)]
-        return self.duration_s if self.duration_s is not None else max(key.at_s for key in keys)
+        times = [key.at_s for key in (*self.maps, *self.rotation)]
+        times += [key.at_s for lamp in self.lamps for key in lamp.keys]
+        return self.duration_s if self.duration_s is not None else max(times)
 
     @property
     def map_names(self) -> tuple[str, ...]:
@@ -138,15 +142,7 @@ class LightTrack(_Strict):
         return Light(_mix_maps(self.maps, time_s), (yaw, pitch, roll), tuple(_lamp(t.keys, time_s) for t in self.lamps))
 
 
-class _Key(Protocol):
-    @property
-    def at_s(self) -> float: ...
-
-
-AnyKey = TypeVar("AnyKey", bound=_Key)
-
-
-def _neighbours(keys: Sequence[AnyKey], time_s: float) -> tuple[int, int, float]:
+def _neighbours(keys: Sequence[_Key], time_s: float) -> tuple[int, int, float]:
     """Indices of the keys around a time, and how far it is from the first to the second, 0 to 1."""
     after = int(np.searchsorted([key.at_s for key in keys], time_s, side="right"))
     if after in (0, len(keys)):
@@ -168,16 +164,16 @@ def _mix_maps(keys: Sequence[MapKey], time_s: float) -> tuple[MapShare, ...]:
     return tuple(MapShare(name, factor, normalized) for (name, normalized), factor in mixed.items() if factor)
 
 
-def _filled(keys: Sequence[BaseModel], name: str, default: float | Color) -> list:
+def _filled(keys: Sequence[_Key], name: str, default: float | Color) -> list[Any]:
     """A property at every key, carried on from key to key."""
-    values = []
+    values: list[Any] = []
     for key in keys:
         given = getattr(key, name)
         values.append(given if given is not None else values[-1] if values else default)
     return values
 
 
-def _angle(keys: Sequence[RotationKey] | Sequence[LampKey], name: str, time_s: float, default: float = 0.0) -> float:
+def _angle(keys: Sequence[_Key], name: str, time_s: float, default: float = 0.0) -> float:
     """An angle (or a size) at a time, turned linearly from key to key."""
     if not keys:
         return default

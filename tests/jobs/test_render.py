@@ -12,6 +12,7 @@ from olatkit.envmap import EnvironmentMap
 from olatkit.errors import CaptureError, ConfigError, OutputExistsError
 from olatkit.imageset import Imageset
 from olatkit.io.images import read_exr, read_exr_header, read_picture
+from olatkit.jobs.lightings import Lighting, MapSequence, MapSource, TrackLighting, standing_maps
 from olatkit.jobs.render import render_take, take_exposure
 from olatkit.jobs.shots import RenderConfig, plan_shots
 from olatkit.render.relight import relight
@@ -51,6 +52,10 @@ def make_take(count: int = 3, lights: int = 20, light: float = 0.01) -> FakeTake
 def make_map(name: str = "sky", seed: int = 0, scale: float = 1.0) -> EnvironmentMap:
     radiance = np.random.default_rng(seed).exponential(scale, (32, 64, 3)).astype(np.float32)
     return EnvironmentMap(radiance, name)
+
+
+def lightings(*names: str) -> list[Lighting]:
+    return standing_maps([MapSource.of(make_map(name)) for name in names])
 
 
 def names(folder: Path) -> list[str]:
@@ -148,15 +153,17 @@ def test_moving_take_under_two_maps(tmp_path: Path) -> None:
     (RenderConfig(imageset="all"), "out", ["a.mp4", "b.mp4"]),
 ])
 def test_names_of_outputs(config: RenderConfig, out: str, expected: list[str]) -> None:
-    shots = plan_shots(4, ["a", "b"], Path(out), config)
-    files = dict.fromkeys(path.name for shot in shots for path in (*shot.stills, shot.video) if path)
+    shots = [shot for chunk in plan_shots(4, lightings("a", "b"), Path(out), config) for shot in chunk]
+    files = dict.fromkeys(
+        path.name for shot in shots for path in (*(s.path for s in shot.stills), *(v for v, _ in shot.videos))
+    )
     assert list(files) == expected
 
 
 def test_turning_angles() -> None:
-    still = plan_shots(3, ["a"], Path("o"), RenderConfig(turntable=4, yaw_deg=10))
+    (still,) = plan_shots(3, lightings("a"), Path("o"), RenderConfig(turntable=4, yaw_deg=10))
     assert [shot.yaw_deg for shot in still] == [10, 100, 190, 280]
-    moving = plan_shots(3, ["a"], Path("o"), RenderConfig(imageset="all", turntable=4))
+    (moving,) = plan_shots(3, lightings("a"), Path("o"), RenderConfig(imageset="all", turntable=4))
     assert [(shot.imageset, shot.yaw_deg) for shot in moving] == [(0, 0), (1, 90), (2, 180)]
 
 
