@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from olatkit.learn.augment import AugmentConfig
 from olatkit.learn.variants import PARSING_CHANNELS, STRIDE
 from olatkit.render.sampling import SamplingConfig
 
@@ -100,9 +101,20 @@ class LoaderConfig(BaseModel):
     model_config = _STRICT
 
     workers: int = Field(2, ge=0, description="processes that read and decode; 0: the training process itself")
-    source: Literal["auto", "olat", "baked"] = Field(
-        "auto", description="relight OLAT images afresh, or read relit pairs that were stored; auto: OLAT if there"
+    source: Literal["olat", "baked"] = Field(
+        "olat", description="relight OLAT images afresh under sampled lightings, or read relit pairs that were stored"
     )
+    variants: int = Field(1, ge=1, description="samples from one reading, each with lightings and noise of its own")
+    crops: int = Field(1, ge=1, description="how many of them have a crop of their own; at most `variants`")
+    balance_subjects: bool = Field(
+        True, description="draw a subject first and then one of its pairs; false: every pair once per epoch"
+    )
+
+    @model_validator(mode="after")
+    def _check_crops(self) -> "LoaderConfig":
+        if self.crops > self.variants:
+            raise ValueError(f"crops is {self.crops}, expected at most variants, {self.variants}")
+        return self
 
 
 class TrainConfig(BaseModel):
@@ -135,6 +147,7 @@ class TrainConfig(BaseModel):
     losses: LossConfig = LossConfig()
     critic: CriticConfig = CriticConfig()
     sampling: SamplingConfig = SamplingConfig()
+    augment: AugmentConfig = AugmentConfig()
     loader: LoaderConfig = LoaderConfig()
     report: ReportConfig = ReportConfig()
 

@@ -52,10 +52,7 @@ def make_state(config: TrainConfig, device: torch.device) -> TrainingState:
         The critic has no form for the last stage's size.
     """
     torch.manual_seed(config.seed)
-    network = RelightingNetwork(
-        config.variant, parsing_channels=config.parsing_classes, activation=config.activation
-    )
-    critic = _make_critic(config)
+    network, critic = make_network(config), make_critic(config)
     place(network, device)
     if critic is not None:
         place(critic, device)
@@ -70,8 +67,13 @@ def make_optimizer(module: torch.nn.Module, config: OptimizerConfig) -> torch.op
     return torch.optim.RMSprop(module.parameters(), lr=config.learning_rate, alpha=config.smoothing, eps=1e-8)
 
 
-def _make_critic(config: TrainConfig) -> Critic | None:
-    """The critic for the last stage's size, if one is wanted."""
+def make_network(config: TrainConfig) -> RelightingNetwork:
+    """The network that the settings name, with random weights."""
+    return RelightingNetwork(config.variant, parsing_channels=config.parsing_classes, activation=config.activation)
+
+
+def make_critic(config: TrainConfig) -> Critic | None:
+    """The critic for the last stage's size, None if none is wanted; ConfigError if there is none for that size."""
     if not config.losses.adversarial or not config.losses.weights.adversarial:
         return None
     size = config.stages[-1].size
