@@ -128,7 +128,7 @@ class ShardReader:
                 self._load(file)
         except FormatError:
             raise
-        except (KeyError, ValueError, OSError, TypeError, RuntimeError) as error:
+        except (LookupError, ValueError, OSError, TypeError, RuntimeError, ArithmeticError, MemoryError) as error:
             raise FormatError(f"{self.path}: damaged shard: {' '.join(str(error).split())}") from error
         self._file = os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
 
@@ -266,7 +266,7 @@ def rest_digest(file: Any) -> str:
     file.visit(names.append)
     for name in sorted(names):
         item = file[name]
-        if not hasattr(item, "dtype"):
+        if not hasattr(item, "chunks"):
             continue
         digest.update(f"{name} {item.shape} {item.dtype} {item.chunks}\n".encode())
         if item.chunks is None:
