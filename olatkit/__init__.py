@@ -17,6 +17,7 @@ _PUBLIC = {
     "FrameStream": "olatkit.io.streams",
     "Imageset": "olatkit.imageset",
     "LightRig": "olatkit.rig",
+    "LightingBank": "olatkit.io.banks",
     "LightingSchedule": "olatkit.schedule",
     "OlatkitError": "olatkit.errors",
     "ShardDataset": "olatkit.learn.dataset",
@@ -24,6 +25,7 @@ _PUBLIC = {
     "light_weights": "olatkit.render.weights",
     "open_stream": "olatkit.io.sources",
     "open_take": "olatkit.io.takes",
+    "read_bank": "olatkit.io.banks",
     "read_environment": "olatkit.io.environments",
     "read_rig": "olatkit.io.documents",
     "read_schedule": "olatkit.io.documents",
@@ -38,6 +40,7 @@ __all__ = [
     "FrameStream",
     "Imageset",
     "LightRig",
+    "LightingBank",
     "LightingSchedule",
     "OlatkitError",
     "ShardDataset",
@@ -45,6 +48,7 @@ __all__ = [
     "light_weights",
     "open_stream",
     "open_take",
+    "read_bank",
     "read_environment",
     "read_rig",
     "read_schedule",
@@ -55,6 +59,7 @@ if TYPE_CHECKING:
     from olatkit.envmap import EnvironmentMap
     from olatkit.errors import CaptureError, ConfigError, FormatError, OlatkitError
     from olatkit.imageset import Imageset
+    from olatkit.io.banks import LightingBank, read_bank
     from olatkit.io.documents import read_rig, read_schedule
     from olatkit.io.environments import read_environment
     from olatkit.io.sources import open_stream

@@ -2,8 +2,8 @@
 
 Datasets, N maps: ``lighting`` (N, 16, 16, 3) and ``fine`` (N, 64, 128, 3) float32; ``scale`` (N,) float64; ``name``,
 ``scene``, ``sha256``, ``notes`` (N,) text; ``test`` (N,) bool. Attributes: ``format`` = "olatkit-bank", ``version``,
-``software``, ``settings`` (JSON). Compressed with gzip, so that any HDF5 tool reads it; no dates and no folders, so that
-the same maps give the same bytes.
+``settings`` (JSON, with the version of olatkit that made it). Compressed with gzip, so that any HDF5 tool reads it; no
+dates and no folders, so that the same maps give the same bytes.
 """
 
 import json
@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from olatkit import __version__
 from olatkit.errors import FormatError
 from olatkit.geometry import row_solid_angles
 from olatkit.io.outputs import whole_file
@@ -98,9 +97,15 @@ class LightingBank:
     def take(self, indices: Sequence[int] | np.ndarray) -> "LightingBank":
         """The bank with these maps only, in this order."""
         index = np.asarray(indices, int)
-        arrays = {key: np.asarray(getattr(self, key))[index] for key in ("lighting", "fine", "scale", "test")}
-        texts = {key: tuple(getattr(self, key)[i] for i in index) for key in ("names", "scenes", "sha256", "notes")}
-        return replace(self, **arrays, **texts)
+
+        def pick(texts: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(texts[i] for i in index)
+
+        return replace(
+            self, lighting=self.lighting[index], fine=self.fine[index], scale=np.asarray(self.scale)[index],
+            test=np.asarray(self.test)[index], names=pick(self.names), scenes=pick(self.scenes),
+            sha256=pick(self.sha256), notes=pick(self.notes),
+        )
 
     @property
     def power(self) -> np.ndarray:
@@ -151,7 +156,7 @@ def write_bank(path: str | os.PathLike[str], bank: LightingBank, *, overwrite: b
     import h5py
 
     with whole_file(path, overwrite=overwrite) as part, h5py.File(part, "w", libver=("earliest", "v110")) as file:
-        file.attrs["format"], file.attrs["version"], file.attrs["software"] = FORMAT, VERSION, f"olatkit {__version__}"
+        file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
         file.attrs["settings"] = json.dumps(bank.settings, sort_keys=True)
         for key, grid in _MAPS.items():
             file.create_dataset(key, data=getattr(bank, key), chunks=(1, *grid, 3), compression="gzip", shuffle=True,
@@ -175,8 +180,7 @@ def _check_version(path: str | os.PathLike[str], attributes: dict[str, Any]) -> 
         raise FormatError(f"{path}: no lighting bank but {found}; expected a file made by 'olatkit bank build'")
     version = attributes.get("version", "none")
     if version != VERSION:
-        made = attributes.get("software", "an unknown program")
         raise FormatError(
-            f"{path}: bank version {version} (made by {made}), this is olatkit {__version__} and reads version {VERSION}; "
-            f"build it again: olatkit bank build FOLDER -o {name} --overwrite"
+            f"{path}: lighting bank of version {version}, this olatkit reads version {VERSION}; build it again: "
+            f"olatkit bank build FOLDER -o {name} --overwrite"
         )

@@ -8,6 +8,8 @@ import numpy as np
 
 from olatkit.errors import FormatError
 from olatkit.imageset import QUALITY_NAMES
+from olatkit.io.banks import is_bank
+from olatkit.io.describe_bank import describe_bank
 from olatkit.io.facts import Description, Fact, file_size, number, size, span, text
 from olatkit.io.take_writing import part_is_whole
 from olatkit.io.takes import open_take
@@ -27,6 +29,8 @@ def describe_hdf5(path: Path) -> Description:
         raise FormatError(f"{path}: damaged HDF5 file: {error}") from error
     if attributes.get("format") == "olatkit-take":
         return _describe_take(path)
+    if is_bank(attributes):
+        return describe_bank(path)
     if "olat" in shapes and "codes_per_unit" in attributes:
         return _describe_truth(path, attributes, shapes)
     known = ", ".join([*shapes][:6]) or "no datasets"

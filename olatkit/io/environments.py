@@ -164,6 +164,8 @@ def _about_eight_bits(rgb: np.ndarray) -> list[str]:
     peak = float(np.nanmax(rgb, initial=0))
     if peak > 255 or rgb.size < 16 * EIGHT_BIT_VALUES:
         return []
+    if len(np.unique(rgb.ravel()[:: rgb.size // (4 * EIGHT_BIT_VALUES)])) > EIGHT_BIT_VALUES:
+        return []  # a sample tells it for most files
     values = np.unique(rgb[np.isfinite(rgb)])
     if not 2 < len(values) <= EIGHT_BIT_VALUES:  # fewer: a drawn mask, not a photograph
         return []
@@ -185,19 +187,20 @@ def _about_clipping(environment: EnvironmentMap) -> list[str]:
 
 def _clean(path: Path, radiance: np.ndarray, notes: list[str]) -> np.ndarray:
     """Refuse infinite values; set NaN and negative ones to 0 and say how many and how much."""
-    if np.isinf(radiance).any():
+    if not np.isfinite(radiance).all() and np.isinf(radiance).any():
         row, column, _ = np.argwhere(np.isinf(radiance))[0]
         raise FormatError(
             f"{path}: {int(np.isinf(radiance).sum())} infinite values, the first at row {row}, column {column}; "
             "half floats end at 65504: export the map with 32-bit floats"
         )
-    nan, negative = np.isnan(radiance), radiance < 0
-    if not (nan.any() or negative.any()):
+    if radiance.min() >= 0:  # false for NaN too
         return radiance
-    solid_angles = row_solid_angles(*radiance.shape[:2])[:, None, None]
-    lost = float((np.where(negative, -radiance, 0) * solid_angles).sum())
-    kept = float((np.where(radiance > 0, radiance, 0) * solid_angles).sum())
+    nan, negative = np.isnan(radiance), radiance < 0
+    clean = np.where(radiance > 0, radiance, np.float32(0))
+    solid_angles = row_solid_angles(*radiance.shape[:2])
+    lost = float(-radiance[negative] @ solid_angles[np.nonzero(negative)[0]])
+    kept = float(clean.sum(axis=(1, 2), dtype=np.float64) @ solid_angles)
     share = lost / kept if kept else np.inf
     notes.append(f"{int(negative.sum())} negative and {int(nan.sum())} NaN values set to 0 (negative power {lost:.3g}, "
                  f"{share:.2g} of the whole)")
-    return np.where(radiance > 0, radiance, np.float32(0))
+    return clean

@@ -192,6 +192,6 @@ def _gather(
     lighting, fine, scale = (np.stack([entry[key] for entry in entries]) for key in ("lighting", "fine", "scale"))
     bank = LightingBank(
         lighting, fine, scale, tuple(kept), scenes, test, tuple(str(entry["sha256"]) for entry in entries),
-        tuple(str(entry["notes"]) for entry in entries), config.model_dump(mode="json"),
+        tuple(str(entry["notes"]) for entry in entries), {**config.model_dump(mode="json"), "olatkit": __version__},
     )
     return bank, tuple(duplicates)

@@ -32,11 +32,12 @@ def make_entry(environment: EnvironmentMap) -> tuple[np.ndarray, np.ndarray, flo
         1 over the map's mean luminance: scaled maps have a mean luminance of 1 over the sphere.
     """
     scale = 1 / environment.mean_luminance
-    lighting, fine = (
-        np.asarray(environment.downsample(*grid).radiance.astype(np.float64) * scale, np.float32)
-        for grid in (GRID, FINE_GRID)
+    # The coarse cells are whole groups of the fine ones, so that their means are those of the map itself.
+    fine = environment.downsample(*FINE_GRID)
+    lighting, fine_scaled = (
+        (picture.radiance.astype(np.float64) * scale).astype(np.float32) for picture in (fine.downsample(*GRID), fine)
     )
-    return lighting, fine, scale
+    return lighting, fine_scaled, scale
 
 
 def scene_name(name: str) -> str:

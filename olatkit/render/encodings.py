@@ -1,14 +1,13 @@
-"""Forms in which networks take an environment map: tone-mapped picture, logarithm, directions, mirror ball.
+"""Forms in which networks take an environment map: tone-mapped picture, logarithm and directions.
 
-The first three are the lighting condition of DiffusionRenderer (Liang et al., CVPR 2025) and of models built on it. All
+Together they are the lighting condition of DiffusionRenderer (Liang et al., CVPR 2025) and of models built on it. All
 arrays are lat-long in this package's orientation unless said otherwise.
 """
 
 import numpy as np
 
 from olatkit.color import encode_srgb
-from olatkit.envmap import EnvironmentMap
-from olatkit.geometry import latlong_directions, mirror_ball_directions
+from olatkit.geometry import latlong_directions
 
 # Radiance that the tone curve takes to white, and that the logarithm takes to 1.
 WHITE_POINT = 16.0
@@ -33,14 +32,3 @@ def encode_log(radiance: np.ndarray) -> np.ndarray:
 def encode_directions(height: int, width: int) -> np.ndarray:
     """Unit direction of every pixel (x right, y up, z to the camera), (height, width, 3) float32, -1 ... 1."""
     return latlong_directions(height, width).astype(np.float32)
-
-
-def mirror_ball(environment: EnvironmentMap, size_px: int = 512, *, supersample: int = 4) -> np.ndarray:
-    """A mirror ball at the subject as a distant camera sees it, (size_px, size_px, 3) linear float32.
-
-    The whole sphere but the point behind the ball is in it; +Z, the camera's side, is its centre. Black outside. Pixels
-    are means over ``supersample``² lookups that lie on the ball.
-    """
-    directions, inside = mirror_ball_directions(size_px * supersample)
-    seen = np.where(inside[..., None], environment.look_up(directions), 0)
-    return seen.reshape(size_px, supersample, size_px, supersample, 3).mean(axis=(1, 3)).astype(np.float32)
