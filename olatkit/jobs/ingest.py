@@ -26,7 +26,6 @@ from olatkit.io import codes as radiance_codes
 from olatkit.io.documents import read_rig, read_schedule, rig_from_document, rig_to_document
 from olatkit.io.outputs import refuse_existing
 from olatkit.io.run_lock import running_alone
-from olatkit.io.run_lock import running_alone
 from olatkit.io.sources import open_stream
 from olatkit.io.streams import FrameStream
 from olatkit.io.take_writing import ImagesetRows, PartWriter, TakeHeader, merge_parts, part_is_whole
@@ -157,24 +156,23 @@ def ingest(
     parts = out.with_name(out.name + ".parts")
     content = hashlib.sha256(features.tobytes() + stream.times_s.tobytes() + repr(_stamps(source)).encode()).hexdigest()
     with running_alone(parts):
-        with running_alone(parts):
         digest = _store_plan(parts, plan, header, (source, transfer, content), overwrite)
-            names = [parts / f"{i:06d}.h5" for i in range(len(plan.references))]
-            todo = [i for i, name in enumerate(names) if not part_is_whole(name, digest)]
-            # Threads share the frames, so their tasks can be single imagesets.
-            longest = 1 if scheduler in ("sync", "threads") else LARGEST_BATCH
-            batches = _batches(todo, workers or default_workers(), longest)
-            run_tasks(
-                _make_imagesets,
-                [(str(parts), batch) for batch in batches],
-                scheduler=scheduler,
-                workers=workers,
-                weights=[len(batch) for batch in batches],
-                progress=progress,
-            )
-            _WORKSHOPS.drop(lambda key: key[0] == str(parts))
-            merge_parts(names, out, header, overwrite=overwrite)
-            shutil.rmtree(parts)
+        names = [parts / f"{i:06d}.h5" for i in range(len(plan.references))]
+        todo = [i for i, name in enumerate(names) if not part_is_whole(name, digest)]
+        # Threads share the frames, so their tasks can be single imagesets.
+        longest = 1 if scheduler in ("sync", "threads") else LARGEST_BATCH
+        batches = _batches(todo, workers or default_workers(), longest)
+        run_tasks(
+            _make_imagesets,
+            [(str(parts), batch) for batch in batches],
+            scheduler=scheduler,
+            workers=workers,
+            weights=[len(batch) for batch in batches],
+            progress=progress,
+        )
+        _WORKSHOPS.drop(lambda key: key[0] == str(parts))
+        merge_parts(names, out, header, overwrite=overwrite)
+        shutil.rmtree(parts)
     if report:
         write_report(out, overwrite=overwrite, plan=plan, stream=stream)
     return _summary(out, plan, len(names) - len(todo))
