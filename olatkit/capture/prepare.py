@@ -74,9 +74,12 @@ class FrameWindow:
     def glimpse(self, tick: int) -> np.ndarray:
         """One frame as :meth:`frame` gives it, but crosstalk stays in it; for looking at a few frames of a take."""
         i = self._index[tick]
-        linear, cut = _linearise(self._stream.read(i, i + 1)[0], self._calibration)
-        self.saturated[tick] = int(cut.sum())
-        return self._prepare_one(linear)
+        return self._prepare_one(_linearise(self._stream.read(i, i + 1)[0], self._calibration)[0])
+
+    def count_saturated(self, tick: int) -> int:
+        """Saturated raw values of the box in one frame, which is not prepared any further."""
+        i = self._index[tick]
+        return int(np.count_nonzero(_linearise(self._stream.read(i, i + 1)[0], self._calibration)[1]))
 
     @contextmanager
     def hold(self, first: int, last: int) -> Iterator[None]:
@@ -99,7 +102,7 @@ class FrameWindow:
         linear, cuts = [], []
         for tick, frame in zip(ticks, raw, strict=True):
             values, cut = _linearise(frame, self._calibration)
-            self.saturated[int(tick)] = int(cut.sum())
+            self.saturated[int(tick)] = int(np.count_nonzero(cut))
             linear.append(values)
             cuts.append(cut)
         if self._calibration.crosstalk and linear:
@@ -193,7 +196,7 @@ def _preparer(calibration: Calibration) -> Callable[[np.ndarray], np.ndarray]:
                 out = out @ matrix.T
         top, left, height, width = calibration.box
         if calibration.size is None:
-            return np.ascontiguousarray(out[dy : dy + height, dx : dx + width])
+            return out[dy : dy + height, dx : dx + width]  # the margin is small; a copy would cost more
         assert calibration.crop is not None
         whole = out[dy : dy + calibration.crop[2], dx : dx + calibration.crop[3]]
         resized = cv2.resize(whole, calibration.size[::-1], interpolation=cv2.INTER_AREA)

@@ -130,9 +130,7 @@ def saturated_share(frames: FrameWindow, d: Demultiplexer, ticks: np.ndarray, su
     chosen = chosen[np.isin((chosen - d.phase) % cycle, d.schedule.coded_slots)]
     if not chosen.size:
         return 0.0
-    for tick in chosen.tolist():
-        frames.glimpse(tick)
-    counts = [frames.saturated[tick] for tick in chosen.tolist()]
+    counts = [frames.count_saturated(tick) for tick in chosen.tolist()]
     return float(np.mean(counts) / frames.samples_per_pixel / max(int(subject_pixels), 1))
 
 

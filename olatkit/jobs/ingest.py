@@ -1,7 +1,6 @@
 """A capture file to a take: plan once, make imagesets in parallel, merge; a killed run resumes."""
 
 import hashlib
-import json
 import logging
 import shutil
 from collections.abc import Sequence
@@ -13,17 +12,16 @@ from typing import Any
 import numpy as np
 
 from olatkit import __version__
-from olatkit.capture.camera import Calibration
 from olatkit.capture.config import IngestConfig
 from olatkit.capture.demultiplex import Demultiplexer, assemble_imageset
 from olatkit.capture.moments import frame_features
 from olatkit.capture.plan import CapturePlan, plan_capture
 from olatkit.capture.prepare import FrameWindow
-from olatkit.capture.region import Region, scatter
+from olatkit.capture.region import scatter
 from olatkit.errors import OutputExistsError
 from olatkit.imageset import CLIPPED_CODES
 from olatkit.io import codes as radiance_codes
-from olatkit.io.documents import read_rig, read_schedule, rig_from_document, rig_to_document
+from olatkit.io.documents import read_rig, read_schedule
 from olatkit.io.outputs import refuse_existing
 from olatkit.io.run_lock import running_alone
 from olatkit.io.sources import open_stream
@@ -32,8 +30,8 @@ from olatkit.io.take_writing import ImagesetRows, PartWriter, TakeHeader, merge_
 from olatkit.jobs.calibration import read_calibration
 from olatkit.jobs.report import report_path, write_report
 from olatkit.jobs.schedulers import Progress, default_workers, run_tasks
+from olatkit.jobs.stored_plan import load_plan, store_plan, stored_digest
 from olatkit.once import Once
-from olatkit.schedule import schedule_from_document, schedule_to_document
 from olatkit.vision.flow import FlowTable
 
 log = logging.getLogger(__name__)
@@ -156,7 +154,7 @@ def ingest(
     parts = out.with_name(out.name + ".parts")
     content = hashlib.sha256(features.tobytes() + stream.times_s.tobytes() + repr(_stamps(source)).encode()).hexdigest()
     with running_alone(parts):
-        digest = _store_plan(parts, plan, header, (source, transfer, content), overwrite)
+        digest = store_plan(parts, plan, header, (source, transfer, content), overwrite)
         names = [parts / f"{i:06d}.h5" for i in range(len(plan.references))]
         todo = [i for i, name in enumerate(names) if not part_is_whole(name, digest)]
         # Threads share the frames, so their tasks can be single imagesets.
@@ -255,81 +253,6 @@ def _batches(indices: Sequence[int], workers: int, longest: int) -> list[list[in
     return batches
 
 
-def _store_plan(
-    parts: Path, plan: CapturePlan, header: TakeHeader, origin: tuple[Path, str | None, str], overwrite: bool
-) -> str:
-    """Write the plan into the parts folder, or recognise the plan of an interrupted run; returns its digest."""
-    source, transfer, content = origin
-    document = {
-        "source": str(source),
-        "content": content,
-        "transfer": transfer,
-        "rig": rig_to_document(plan.rig),
-        "schedule": schedule_to_document(plan.schedule),
-        "phase": plan.phase,
-        "config": plan.config.model_dump(),
-        "grey_peak": plan.grey_peak,
-        "ambient_share": plan.ambient_share,
-        "shape": list(plan.shape),
-        "calibration": plan.calibration.document(),
-        "encoding": header.encoding,
-        "compression": header.compression,
-        "olatkit": __version__,
-    }
-    arrays = plan.calibration.camera.arrays() | {
-        "region": plan.region.mask,
-        "ticks": plan.ticks,
-        "good": plan.good,
-        "references": plan.references,
-        "skipped": plan.skipped,
-    }
-    hasher = hashlib.sha256(json.dumps({**document, "source": source.name}, sort_keys=True).encode())
-    for name in sorted(arrays):
-        hasher.update(name.encode() + np.ascontiguousarray(arrays[name]).tobytes())
-    digest = hasher.hexdigest()
-    stored = parts / "plan.json"
-    if stored.exists():
-        old = json.loads(stored.read_text())
-        if old.get("digest") != digest:
-            if not overwrite:
-                raise OutputExistsError(
-                    f"{parts} holds parts of a run with other input or settings; remove that folder or pass --overwrite"
-                )
-            for part in parts.glob("*.h5*"):
-                part.unlink()
-    parts.mkdir(parents=True, exist_ok=True)
-    np.savez(parts / "plan.npz", **arrays)  # type: ignore[arg-type]
-    temporary = parts / "plan.json.part"
-    temporary.write_text(json.dumps({**document, "digest": digest}))
-    temporary.replace(stored)
-    return digest
-
-
-def _load_plan(parts: str) -> tuple[CapturePlan, dict[str, Any]]:
-    """The plan of a parts folder and the document it was read from."""
-    document = json.loads((Path(parts) / "plan.json").read_text())
-    with np.load(Path(parts) / "plan.npz") as arrays:
-        data = {name: arrays[name] for name in arrays.files}
-    config = IngestConfig.model_validate(document["config"])
-    calibration = Calibration.from_document(document["calibration"], data)
-    plan = CapturePlan(
-        rig_from_document(document["rig"]),
-        schedule_from_document(document["schedule"]),
-        config,
-        calibration,
-        document["phase"],
-        data["ticks"],
-        data["good"],
-        data["references"],
-        data["skipped"],
-        document["grey_peak"],
-        tuple(document["shape"]),
-        Region(data["region"]),
-        document["ambient_share"],
-    )
-    return plan, document
-
-
 @dataclass(frozen=True)
 class _Workshop:
     """What all tasks of one run in one process share: the plan, and frames and flows that threads make only once."""
@@ -347,11 +270,11 @@ _WORKSHOPS: Once[tuple[str, str], _Workshop] = Once()
 
 def _workshop(parts: str) -> tuple[_Workshop, str]:
     """The workshop of a parts folder, and the digest of its plan; that of another run is closed."""
-    digest = json.loads((Path(parts) / "plan.json").read_text())["digest"]
+    digest = stored_digest(parts)
     _WORKSHOPS.drop(lambda key: key != (parts, digest))
 
     def set_up() -> _Workshop:
-        plan, document = _load_plan(parts)
+        plan, document = load_plan(parts)
         stream = _open(document["source"], document["transfer"], _stamp(document["source"]))
         encoding, compression = document["encoding"], document["compression"]
         header = TakeHeader(plan.rig, plan.schedule, plan.shape, plan.calibration.box, 0.0, encoding, compression)
