@@ -76,6 +76,11 @@ class MeshSubject(Subject):
     variant : str, optional
         Variant of Mitsuba; see :class:`olatkit.simulate.raytrace.ShadowTracer`.
 
+    Attributes
+    ----------
+    rest_normals : ndarray, shape (V, 3), float32
+        Unit vertex normals in the rest pose, that of ``model.points``.
+
     Raises
     ------
     ConfigError
@@ -112,7 +117,7 @@ class MeshSubject(Subject):
         self._renderer = CpuRenderer(self.model, 1)
         self._tracer = ShadowTracer(points, mesh.faces, variant=variant)
         self._rest = points.astype(np.float32)
-        self._normals = raster.vertex_normals(self._rest, self.model.faces, self.model.weld)
+        self.rest_normals = raster.vertex_normals(self._rest, self.model.faces, self.model.weld)
         self.motion = Motion(seed, expression=0.0)
         self.motion = Motion(seed, amplitude=self._amplitude(speed_px), expression=0.0)
 
@@ -126,7 +131,7 @@ class MeshSubject(Subject):
         view = super().view(time_s, supersample=supersample)
         rotation = self.pose(time_s).rotation
         origins = ray_origins(
-            view.index, view.face, view.points, self.model.faces, self._rest, self._normals,
+            view.index, view.face, view.points, self.model.faces, self._rest, self.rest_normals,
             rotation.astype(np.float32), view.table,
         )
         return MeshView(**vars(view), origins=origins, rotation=rotation)
@@ -148,7 +153,7 @@ class MeshSubject(Subject):
         """Some rest points (V, 3) that the camera sees."""
         points, (height, width) = self.model.points, self.size
         half = FIELD_M / 2 * np.array([width / height, 1.0])
-        shown = (np.abs(points[:, :2] - CENTRE_M) <= half).all(1) & (self._normals[:, 2] > 0)
+        shown = (np.abs(points[:, :2] - CENTRE_M) <= half).all(1) & (self.rest_normals[:, 2] > 0)
         front = points[shown] if shown.any() else points
         return front[:: max(1, len(front) // 2000)]
 

@@ -29,6 +29,7 @@ from olatkit.simulate.ray_origins import height_above
 from olatkit.simulate.raytrace import FAST, PLAIN, ShadowTracer, choose_variant
 from olatkit.simulate.stage import Stage
 
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 LIGHTS = fibonacci_directions(7)
 SIZE = (72, 64)
 
@@ -198,6 +199,29 @@ def test_a_grey_sphere_obeys_lambert(tmp_path: Path, order: int) -> None:
         image = subject.olat(view, np.array([light]))[0, ..., 1]
         # A convex body shadows nothing that faces the light: no acne, no dark terminator.
         np.testing.assert_allclose(image[whole & inner], expected[whole & inner], atol=0.004)
+
+
+@pytest.mark.slow
+def test_mitsubas_own_pictures_are_the_same(folder: Path) -> None:
+    """An independent renderer of the same mesh, texture, camera and light, surfaces diffuse."""
+    pytest.importorskip("mitsuba")
+    if choose_variant() != FAST:
+        pytest.skip("LLVM does not work here, and single rays take minutes")
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        from mitsuba_reference import MitsubaReference
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+    subject = MeshSubject(folder / "ball.obj", SIZE, texture=folder / "colour.png", speed_px=0, gloss=0.0)
+    whole = cv2.erode((subject.alpha(0.0) == 1).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    reference = MitsubaReference(subject, "direct", 64)
+    for light in ([0.0, 0.0, 1.0], [0.6, 0.48, 0.64], [-0.8, 0.0, 0.6]):
+        ours = subject.olat(subject.view(0.0), np.array([light]))[0][whole]
+        theirs = reference.render(np.array(light))[whole]
+        # Four samples per pixel against 64; rays from facets darken Mitsuba's terminator.
+        bright = ours > 0.2 * ours.max()
+        np.testing.assert_allclose(ours[bright].mean(0), theirs[bright].mean(0), rtol=0.005)
+        assert np.sqrt(np.mean((ours - theirs) ** 2)) < 0.02 * ours.max()
 
 
 def test_a_nose_casts_a_shadow(tmp_path: Path) -> None:
