@@ -33,7 +33,7 @@ def test_what_decides_the_light_is_required() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"pictures": {"transfer": "log"}}, "key 'pictures.transfer' is 'log'.*expected 'srgb', 'rec709', 'linear' or a gamma"),
+        ({"pictures": {"transfer": "log"}}, "'pictures.transfer' is 'log'.*expected 'srgb', 'rec709', 'linear' or a gamma"),
         ({"pictures": {"gain": 2}}, "key 'pictures.gain' is unknown, expected one of files, transfer"),
         ({"pictures": {"scale": 2}}, "key 'pictures.scale' is 2"),
         ({"pictures": {"files": "a_{n}.png"}}, "holds {n}, known are azimuth"),
@@ -79,7 +79,7 @@ def test_a_draft_explains_every_key_and_is_refused_until_filled(tmp_path: Path) 
             assert f"  {key}:" in text or f"  # {key}:" in text
             assert (field.description or "").split()[0] in text
     (tmp_path / "m.yaml").write_text(text)
-    with pytest.raises(ConfigError, match="key 'pictures.files' is missing"):
+    with pytest.raises(ConfigError, match=r"key 'pictures.files' is missing"):
         read_manifest(tmp_path / "m.yaml")
     content = yaml.safe_load(text)
     filled = yaml.safe_load(manifest(tmp_path, "f.yaml").read_text())

@@ -69,10 +69,10 @@ def test_camera_raw_states_its_own_levels(tmp_path: Path) -> None:
 def test_camera_raw_needs_a_mosaic_and_a_whole_file(tmp_path: Path) -> None:
     pytest.importorskip("rawpy")
     write_dng(tmp_path / "a.dng", np.zeros((64, 96), np.uint16), black=512, white=15000)
-    with pytest.raises(ConfigError, match="camera raw holds a mosaic; set 'pictures.bayer' to file"):
+    with pytest.raises(ConfigError, match=r"camera raw holds a mosaic; set 'pictures.bayer' to file"):
         read_photograph(tmp_path / "a.dng", _settings(black_level="file", white_level="file"))
     (tmp_path / "b.dng").write_bytes(b"II*\0 no raw file")
-    with pytest.raises(FormatError, match="b.dng: cannot be read as camera raw"):
+    with pytest.raises(FormatError, match=r"b.dng: cannot be read as camera raw"):
         read_photograph(tmp_path / "b.dng", _settings())
 
 
@@ -93,7 +93,7 @@ def test_curves(tmp_path: Path, transfer: str | float, code: int, light: float) 
 def test_floats_are_linear_and_finite(tmp_path: Path) -> None:
     write_exr(tmp_path / "a.exr", np.full((2, 2, 3), 7.5, np.float32))
     assert read_photograph(tmp_path / "a.exr", _settings(white_level=1)).linear == pytest.approx(7.5)
-    with pytest.raises(ConfigError, match="'pictures.transfer' must be linear"):
+    with pytest.raises(ConfigError, match=r"'pictures.transfer' must be linear"):
         read_photograph(tmp_path / "a.exr", _settings(white_level=1, transfer="srgb"))
     image = np.zeros((3, 3, 3), np.float32)
     image[1, 2] = np.nan
