@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from olatkit.color import encode_srgb
 from olatkit.envmap import EnvironmentMap
 from olatkit.render.lighting_ball import lighting_ball
 from olatkit.render.pictures import contact_sheet, to_display
@@ -70,3 +71,19 @@ def test_light_from_above_shows_at_the_top() -> None:
 def test_display_is_srgb_after_exposure() -> None:
     assert to_display(np.full((1, 1, 3), 0.5), 2.0).tolist() == [[[255, 255, 255]]]
     assert to_display(np.full((1, 1, 3), 0.25), 1.0)[0, 0, 0] == 137
+
+
+@pytest.mark.parametrize("transfer", ["srgb", "linear"])
+@pytest.mark.parametrize("bits, dtype", [(8, np.uint8), (16, np.uint16)])
+def test_codes_are_the_rounded_curve(transfer: str, bits: int, dtype: type) -> None:
+    values = np.concatenate([np.geomspace(1e-8, 4, 50_000), -np.geomspace(1e-6, 4, 100), [0, 1, np.inf, -np.inf]])
+    curve = encode_srgb(np.clip(values / 3, 0, 1)) if transfer == "srgb" else np.clip(values / 3, 0, 1)
+    codes = to_display(values.astype(np.float32), 1 / 3, bits=bits, transfer=transfer)
+    assert codes.dtype == dtype
+    # A value within float32 rounding of the middle between two codes may get either.
+    exact = curve * (2**bits - 1)
+    assert np.abs(codes - exact).max() <= 0.5 + (1e-4 if bits == 8 else 2e-2)
+
+
+def test_what_is_no_number_is_black() -> None:
+    assert not to_display(np.full((2, 2, 3), np.nan, np.float32), 1.0).any()

@@ -1,12 +1,16 @@
 """Relighting is the weighted sum of the images: exact for one light, linear, and the same on every path."""
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from olatkit.envmap import EnvironmentMap
+from olatkit.errors import ConfigError
 from olatkit.imageset import Imageset
+from olatkit.render.basis import LightingBasis
 from olatkit.render.relight import BLOCK, FEW, GROUP, relight
 from olatkit.render.weights import cell_areas, light_weights
 from olatkit.rig import default_rig
@@ -115,14 +119,47 @@ def test_torch_gives_the_same() -> None:
         assert error(on_torch, relight(images, weights)) < FLOAT32
 
 
+def test_a_basis_gives_what_relight_gives() -> None:
+    images = np.abs(make_images(9, 11, 13))
+    for shape in (9, 3), (5, 9, 3), (0, 9, 3):
+        weights = np.random.default_rng(8).random(shape)
+        plain = relight(images, weights)
+        np.testing.assert_array_equal(LightingBasis(images).relight(weights), plain)
+        assert LightingBasis(images, device="cpu:0").relight(weights).shape == plain.shape
+        # bfloat16 has 8 bits: images, weights and sums are each rounded by at most 2^-9.
+        rough = LightingBasis(images, precision="bfloat16").relight(weights)
+        assert rough.dtype == np.float32
+        np.testing.assert_allclose(rough, plain, rtol=3 * 2**-9, atol=1e-6)
+
+
+def test_a_basis_refuses_what_it_cannot_do() -> None:
+    images = make_images(3, 4, 4)
+    with pytest.raises(ConfigError, match="precision is 'float8', expected one of float32, bfloat16"):
+        LightingBasis(images, precision="float8")
+    with pytest.raises(ConfigError, match="device 'abacus' cannot be used"):
+        LightingBasis(images, device="abacus")
+    with pytest.raises(ValueError, match=r"weights have shape \(4, 3\)"):
+        LightingBasis(images, precision="bfloat16").relight(np.ones((4, 3)))
+    with pytest.raises(ValueError, match="call relight"):
+        LightingBasis(images).relight_on_device(np.ones((3, 3)))
+
+
 @pytest.mark.gpu
 def test_cuda_gives_the_same() -> None:
     torch = pytest.importorskip("torch")
     if not torch.cuda.is_available():
+        if os.environ.get("OLATKIT_REQUIRE_GPU") == "1":
+            pytest.fail("no CUDA device")
         pytest.skip("no CUDA device")
     images, weights = make_images(30, 64, 64), np.random.default_rng(7).random((6, 30, 3))
     # Tensor cores may round float32 products to TF32, 10 bits of mantissa.
     assert error(relight(images, weights, device="cuda"), relight(images, weights)) < 1e-3
+    basis = LightingBasis(images, device="cuda")
+    assert basis.relight_on_device(weights).device.type == "cuda"
+    for one in weights:
+        assert error(basis.relight(one), relight(images, one)) < 1e-3
+    rough = LightingBasis(images, device="cuda", precision="bfloat16").relight(weights)
+    assert error(rough, relight(images, weights)) < 2e-2
 
 
 @pytest.mark.parametrize("images, weights, message", [
