@@ -1,6 +1,7 @@
 """The ``olatkit`` command: loads a command's module only when it is asked for."""
 
 import logging
+import os
 import sys
 from importlib import import_module
 from keyword import iskeyword
@@ -41,14 +42,14 @@ def load_command(name: str) -> click.Command:
 class _LazyGroup(click.Group):
     """Lists the commands without importing them, so that ``olatkit --help`` is quick."""
 
+    stopped: str | None = None  # the command that was interrupted
+
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            goes_on = ctx.invoked_subcommand in RESUMABLE
-            what = "run the same command again to go on" if goes_on else "nothing is half-written, finished files stay"
-            click.echo(f"stopped; {what}", err=True)
-            sys.exit(130)
+            self.stopped = ctx.invoked_subcommand
+            raise
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(COMMANDS)
@@ -87,8 +88,12 @@ def main() -> None:
         error.show()
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("stopped", err=True)
-        sys.exit(130)
+        goes_on = isinstance(group, _LazyGroup) and group.stopped in RESUMABLE
+        what = "run the same command again to go on" if goes_on else "nothing is half-written, finished files stay"
+        click.echo(f"stopped; {what}", err=True)
+        # An interruption may leave a lock of a thread pool taken, on which the interpreter would wait for ever.
+        sys.stdout.flush()
+        os._exit(130)
     except (OlatkitError, OSError, MemoryError) as error:
         if logging.getLogger().isEnabledFor(logging.DEBUG):
             logging.exception("traceback")

@@ -97,12 +97,14 @@ def simulate(
 
 @contextmanager
 def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads; after an error or an interruption those frames that nobody has started are not computed any more."""
+    """Threads; after an error or an interruption nobody waits for frames that are no longer wanted."""
     pool = ThreadPoolExecutor(workers)
     try:
         yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
 
 
 class _Steps:
