@@ -51,8 +51,8 @@ def write_sphere_take(path: Path, imagesets: int = 7, *, stage: SphereStage | No
 def write_small_bank(path: Path, maps: int = 4) -> Path:
     """A bank of random maps, the last one held out."""
     rng = np.random.default_rng(3)
-    fine = rng.random((maps, 64, 128, 3)).astype(np.float32) ** 4
-    lighting = fine.reshape(maps, 16, 4, 16, 8, 3).mean((2, 4))
+    lighting = rng.random((maps, 16, 16, 3)).astype(np.float32) ** 4
+    fine = lighting.repeat(4, axis=1).repeat(8, axis=2)
     names = tuple(f"map{i}.hdr" for i in range(maps))
     held_out = np.arange(maps) == maps - 1
     bank = LightingBank(lighting, fine, np.ones(maps), names, names, held_out, ("",) * maps, ("",) * maps)

@@ -1,6 +1,7 @@
 """Output files appear whole or not at all, and never replace a file the user did not ask to replace."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,3 +38,19 @@ def whole_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iter
         if isinstance(error, OSError) and error.errno is not None and error.filename is None:
             raise OSError(error.errno, f"cannot be written: {error.strerror}", str(path)) from error
         raise
+
+
+def copy_file(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
+    """Copy a file; the target appears whole or not at all, and replaces an older one.
+
+    Raises
+    ------
+    OSError
+        Names the target if that cannot be written.
+    """
+    with open(source, "rb") as original, whole_file(target, overwrite=True) as part:
+        try:
+            with open(part, "wb") as copy:
+                shutil.copyfileobj(original, copy, 1 << 20)
+        except OSError as error:
+            raise OSError(error.errno, f"cannot be written: {error.strerror}", str(target)) from error

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from olatkit.errors import ConfigError, FormatError, OlatkitError, OutputExistsError
-from olatkit.io.outputs import whole_file
+from olatkit.io.outputs import copy_file
 from olatkit.io.shard_index import BANK, INDEX, ShardEntry, ShardIndex, TakeEntry, read_index, write_index
 from olatkit.io.shard_writing import file_sha256
 from olatkit.jobs.schedulers import Progress, run_tasks
@@ -161,8 +161,7 @@ def _prepare(out: Path, plan: SetPlan, bank: Path | None, overwrite: bool) -> No
     for left in (*out.glob("*.part"), *(out / BUILD).glob("*.part")):
         left.unlink(missing_ok=True)
     if bank is not None:
-        with whole_file(out / BANK, overwrite=True) as part:
-            shutil.copyfile(bank, part)
+        copy_file(bank, out / BANK)
 
 
 def _finish(out: Path, plan: SetPlan, records: Sequence[dict | None], overwrite: bool) -> None:

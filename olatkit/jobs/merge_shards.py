@@ -1,13 +1,12 @@
 """Shard sets joined into one: files are copied as they are, numbers and index are new."""
 
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from olatkit.errors import ConfigError, FormatError, OutputExistsError
-from olatkit.io.outputs import whole_file
+from olatkit.io.outputs import copy_file, whole_file
 from olatkit.io.shard_index import BANK, INDEX, ShardEntry, ShardIndex, find_contradiction, read_index, write_index
 from olatkit.io.shard_writing import file_sha256
 from olatkit.jobs.schedulers import Progress
@@ -97,14 +96,14 @@ def _bring(source: Path, target: Path, entry: ShardEntry, link: bool) -> None:
         return
     if not source.is_file() or source.stat().st_size != entry.bytes:
         raise FormatError(f"{source}: missing or of another size than the index says; `olatkit shards verify` tells more")
-    with whole_file(target, overwrite=True) as part:
-        part.unlink(missing_ok=True)
-        if link:
+    if link:
+        with whole_file(target, overwrite=True) as part:
+            part.unlink(missing_ok=True)
             os.link(source, part)
-            return
-        shutil.copyfile(source, part)
-        if file_sha256(part) != entry.sha256:
-            raise FormatError(f"{source}: SHA-256 differs from the index, the file has changed")
+        return
+    copy_file(source, target)
+    if file_sha256(target) != entry.sha256:
+        raise FormatError(f"{source}: SHA-256 differs from the index, the file has changed")
 
 
 def _bring_bank(folders: Sequence[Path], indices: Sequence[ShardIndex], out: Path, bank: Path | None) -> str:
@@ -118,6 +117,5 @@ def _bring_bank(folders: Sequence[Path], indices: Sequence[ShardIndex], out: Pat
         bank = Path(folders[0]) / BANK
     if not bank.is_file():
         raise FormatError(f"{bank}: no such file")
-    with whole_file(out / BANK, overwrite=True) as part:
-        shutil.copyfile(bank, part)
+    copy_file(bank, out / BANK)
     return file_sha256(out / BANK)
