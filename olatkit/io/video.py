@@ -130,12 +130,15 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
         height, width = self._codec.halves
         even = np.pad(frame, ((0, -frame.shape[0] % height), (0, -frame.shape[1] % width), (0, 0)), mode="edge")
         source = "rgb24" if self._codec.bits == 8 else "rgb48le"
+        # One thread: FFmpeg's converter, given several, now and then spoils a few pixels where their shares meet.
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format=source)
         if self._codec.is_rgb:
-            picture = picture.reformat(format=self._codec.pixels)
+            picture = picture.reformat(format=self._codec.pixels, threads=1)
         else:
             # Without the destination named, the converter uses the matrix of standard definition: greens shift.
-            picture = picture.reformat(format=self._codec.pixels, dst_colorspace="ITU709", dst_color_range="MPEG")
+            picture = picture.reformat(
+                format=self._codec.pixels, dst_colorspace="ITU709", dst_color_range="MPEG", threads=1
+            )
         # ProRes writes the tags of its pictures, not those of the stream, and has no word for the sRGB curve.
         picture.color_primaries, picture.color_trc = BT709, TRANSFERS[self._transfer]
         self._container.mux(self._stream.encode(picture))
@@ -186,35 +189,42 @@ def join_videos(
     import av
 
     rate = Fraction(fps).limit_denominator(1001)
+    orders = [_frame_order(part, rate) for part in parts]
+    # Frames are decoded before they are shown; every coded frame is due as many frames early as the worst needs.
+    early = max(place - shown for order in orders for place, shown in enumerate(order))
     with whole_file(path, overwrite=overwrite) as whole, _open_container(whole, CODECS[codec], comment) as out:
         stream: Any = None
-        frames = 0
-        for part in parts:
-            try:
-                with av.open(str(part)) as source:
-                    given = source.streams.video[0]
-                    if stream is None:
-                        stream = out.add_stream_from_template(given)
-                    elif given.codec_context.extradata != stream.codec_context.extradata:
-                        raise FormatError(f"{part}: coded otherwise than the parts before it; delete it and run again")
-                    frames += _copy_packets(source, given, out, stream, Fraction(frames) / rate)
-            except av.FFmpegError as error:
-                raise FormatError(f"{part}: damaged part of a video: {error}; delete it and run again") from error
+        start = 0
+        for part, order in zip(parts, orders, strict=True):
+            with av.open(str(part)) as source:
+                given = source.streams.video[0]
+                if stream is None:
+                    stream = out.add_stream_from_template(given)
+                elif given.codec_context.extradata != stream.codec_context.extradata:
+                    raise FormatError(f"{part}: coded otherwise than the parts before it; delete it and run again")
+                packets = [packet for packet in source.demux(given) if packet.pts is not None]
+                for place, (packet, shown) in enumerate(zip(packets, order, strict=True)):
+                    packet.time_base = 1 / rate
+                    packet.pts, packet.dts = start + shown, start + place - early
+                    packet.stream = stream
+                    out.mux(packet)
+            start += len(order)
 
 
-def _copy_packets(source: Any, given: Any, out: Any, stream: Any, start_s: Fraction) -> int:
-    """Copy all coded frames of a stream to later by ``start_s``; returns how many."""
-    shift = round(start_s / given.time_base)
-    count = 0
-    for packet in source.demux(given):
-        if packet.pts is None:
-            continue  # the empty packet at the end
-        packet.pts += shift
-        packet.dts += shift
-        packet.stream = stream
-        out.mux(packet)
-        count += 1
-    return count
+def _frame_order(part: Path, rate: Fraction) -> list[int]:
+    """Number of the picture that each coded frame of a video holds, in the order in which they are stored."""
+    import av
+
+    try:
+        with av.open(str(part)) as source:
+            stream = source.streams.video[0]
+            times = [packet.pts * stream.time_base for packet in source.demux(stream) if packet.pts is not None]
+    except (av.FFmpegError, IndexError) as error:
+        raise FormatError(f"{part}: damaged part of a video: {error}; delete it and run again") from error
+    order = [round(time * rate) for time in times]
+    if sorted(order) != list(range(len(order))) or not order:
+        raise FormatError(f"{part}: damaged part of a video: frames are missing; delete it and run again")
+    return order
 
 
 def _open_container(path: Path, codec: Codec, comment: str) -> Any:

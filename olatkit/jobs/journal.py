@@ -26,6 +26,7 @@ class Journal:
     def __init__(self, folder: Path, settings: Mapping[str, Any], *, overwrite: bool = False) -> None:
         self._folder = folder
         self._plan = folder / "plan.json"
+        self._made_parent = False
         self._text = json.dumps(settings, sort_keys=True, indent=1)
         self._digest = hashlib.sha256(self._text.encode()).hexdigest()
         if self._plan.exists() and self._found_digest() != self._digest:
@@ -46,6 +47,7 @@ class Journal:
 
     def begin(self) -> None:
         """Make the folder, if it is not there."""
+        self._made_parent = not self._folder.parent.exists()
         self._folder.mkdir(parents=True, exist_ok=True)
         if not self._plan.exists():
             temporary = self._plan.with_suffix(".part")
@@ -70,5 +72,8 @@ class Journal:
 
     def give_up(self) -> None:
         """After an error: remove the folder unless something in it is worth going on from."""
-        if not any(self._folder.glob("*.done")):
-            self.finish()
+        if any(self._folder.glob("*.done")):
+            return
+        self.finish()
+        if self._made_parent and not any(self._folder.parent.iterdir()):
+            self._folder.parent.rmdir()

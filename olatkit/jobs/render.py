@@ -20,7 +20,7 @@ from olatkit.jobs.journal import Journal
 from olatkit.jobs.lightings import Lighting, MapSource, map_key, standing_maps, unique_names
 from olatkit.jobs.render_files import ChunkFiles, films_of, join_films
 from olatkit.jobs.shots import RenderConfig, Shot, plan_shots
-from olatkit.render.basis import LightingBasis
+from olatkit.render.basis import LightingBasis, check_device
 from olatkit.render.mixer import MapMixer
 from olatkit.render.pictures import find_exposure
 from olatkit.render.weights import METHODS, cell_areas
@@ -143,6 +143,8 @@ class _Work:
         self, take: Take, rig: LightRig, lightings: Sequence[Lighting], config: RenderConfig, *, for_display: bool
     ) -> None:
         self._rig, self._lightings, self._config = rig, lightings, config
+        if config.device != "cpu":
+            check_device(config.device)
         self._reader = ImagesetReader(take, rig)
         loads = {map_key(x.name, i): source.load for x in lightings for i, source in enumerate(x.sources)}
         self._mixer = MapMixer(
