@@ -188,7 +188,8 @@ def test_normals_go_on_after_a_stop(take: Path, tmp_path: Path) -> None:
     call("normals", *arguments, "--steps", "0", "--overwrite")
     for wrong in (["--ranks", "0.9,0.1"], ["--maps", "shape"], ["--imageset", "first"]):
         call("normals", take, "-o", tmp_path / "b", *wrong, code=2)
-    assert "imageset 3 is not in the take" in str(call("normals", take, "-o", tmp_path / "b", "--imageset", 3, code=1).exception)
+    refused = call("normals", take, "-o", tmp_path / "b", "--imageset", 3, code=1)
+    assert "imageset 3 is not in the take" in str(refused.exception)
 
 
 def test_export_lp_of_a_rig(tmp_path: Path) -> None:
