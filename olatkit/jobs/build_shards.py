@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from olatkit.errors import ConfigError, FormatError, OlatkitError, OutputExistsError
+from olatkit.errors import FormatError, OlatkitError, OutputExistsError
 from olatkit.io.outputs import copy_file
 from olatkit.io.shard_index import BANK, INDEX, ShardEntry, ShardIndex, TakeEntry, read_index, write_index
 from olatkit.io.shard_writing import file_sha256
@@ -13,6 +13,8 @@ from olatkit.jobs.schedulers import Progress, run_tasks
 from olatkit.jobs.shard_making import find_take_kappa, make_shard, whole_shard
 from olatkit.jobs.shard_plan import BUILD, SetPlan, ShardConfig, plan_shards, settings_of, write_plan
 from olatkit.learn.lightings import maps_for, open_sampler
+
+GO_ON = "finished shards are kept, run the same command again to go on"
 
 
 @dataclass(frozen=True)
@@ -108,8 +110,9 @@ def _run(
     progress: Progress | None,
 ) -> list:
     """Run tasks; what can befall workers and schedulers becomes one line that says how to go on."""
+    lost = f"the workers at {scheduler} were lost"
     try:
-        return run_tasks(
+        results = run_tasks(
             function, tasks, scheduler=scheduler, workers=workers, weights=weights, progress=progress
         )
     except (OlatkitError, OSError, MemoryError):
@@ -117,10 +120,11 @@ def _run(
     except Exception as error:
         if type(error).__module__.split(".")[0] != "distributed":
             raise
-        raise ConfigError(
-            f"the workers at {scheduler} were lost ({type(error).__name__}: {' '.join(str(error).split())}); finished "
-            "shards are kept, run the same command again to go on"
-        ) from error
+        raise OlatkitError(f"{lost} ({type(error).__name__}: {' '.join(str(error).split())}); {GO_ON}") from error
+    # A scheduler that ends takes its unfinished tasks along without a word.
+    if any(result is None for result in results):
+        raise OlatkitError(f"{lost}; {GO_ON}")
+    return results
 
 
 def _is_finished(out: Path, plan: SetPlan, overwrite: bool) -> bool:
