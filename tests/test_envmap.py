@@ -1,12 +1,15 @@
 """Environment maps keep their light when they are turned or made smaller."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from olatkit.envmap import EnvironmentMap
-from olatkit.geometry import latlong_directions, row_solid_angles
+from olatkit.envmap import EnvironmentMap, find_clipped_light
+from olatkit.geometry import latlong_directions, rotation_matrix, row_solid_angles
+from olatkit.latlong import turn_latlong
 
 FLOAT32 = 1e-6  # maps are stored in float32
 
@@ -80,6 +83,133 @@ def test_look_up_returns_pixels_at_their_centres_and_wraps() -> None:
     seam = environment.look_up(np.array([0, 0, 1.0]))
     np.testing.assert_allclose(seam, environment.radiance[15:17][:, [0, -1]].mean(axis=(0, 1)), rtol=1e-4)
     assert EnvironmentMap(np.ones((1, 1, 3), np.float32)).look_up(np.eye(3)).tolist() == [[1, 1, 1]] * 3
+
+
+# Turns about any axis.
+
+angles = st.floats(-400, 400)
+
+
+@settings(max_examples=25, deadline=None)
+@given(yaw_deg=angles, pitch_deg=angles, roll_deg=angles, seed=st.integers(0, 50))
+def test_any_turn_keeps_the_power_and_a_white_sky(yaw_deg: float, pitch_deg: float, roll_deg: float, seed: int) -> None:
+    environment = make_map(24, 48, seed)
+    turned = environment.rotate(yaw_deg, pitch_deg, roll_deg)
+    np.testing.assert_allclose(turned.power, environment.power, rtol=FLOAT32)
+    assert (turned.radiance >= 0).all()
+    white = EnvironmentMap(np.full((24, 47, 3), 3, np.float32)).rotate(yaw_deg, pitch_deg, roll_deg)
+    np.testing.assert_allclose(white.radiance, 3, rtol=1e-5)  # four bilinear lookups in float32
+
+
+@settings(max_examples=40, deadline=None)
+@given(yaw_deg=angles, pitch_deg=angles, roll_deg=angles, row=st.integers(0, 63), column=st.integers(0, 127))
+def test_a_light_goes_where_the_rotation_takes_it(
+    yaw_deg: float, pitch_deg: float, roll_deg: float, row: int, column: int
+) -> None:
+    radiance = np.zeros((64, 128, 3), np.float32)
+    radiance[row, column] = 1000
+    turned = EnvironmentMap(radiance).rotate(yaw_deg, pitch_deg, roll_deg)
+    directions = latlong_directions(64, 128)
+    light = turned.radiance[..., 0] * turned.solid_angles[:, None]
+    centre = np.einsum("hw,hwk->k", light, directions)
+    centre /= np.linalg.norm(centre)
+    wanted = rotation_matrix(yaw_deg, pitch_deg, roll_deg) @ directions[row, column]
+    # Within a pixel of 2.8 degrees; beside a pole a row is narrower than that and is spread along itself.
+    assert np.degrees(np.arccos(np.clip(centre @ wanted, -1, 1))) < 2.9
+
+
+def test_turning_there_and_back_gives_the_map_up_to_its_resolution() -> None:
+    sky = 2 + latlong_directions(64, 128) @ np.array([0.4, 1.0, -0.8])
+    environment = EnvironmentMap(np.repeat(sky[..., None], 3, axis=2).astype(np.float32))
+    turned, correction = turn_latlong(environment.radiance, rotation_matrix(20, 50, -30))
+    back, _ = turn_latlong(turned, rotation_matrix(20, 50, -30).T)
+    np.testing.assert_allclose(back, environment.radiance, atol=0.03)  # smooth: a hundredth of its range
+    np.testing.assert_allclose(correction, 1, atol=1e-4)
+    np.testing.assert_allclose(turned, 2 + latlong_directions(64, 128) @ (
+        rotation_matrix(20, 50, -30) @ np.array([0.4, 1.0, -0.8]))[:, None] * np.ones(3), atol=0.02)
+
+
+def test_pitch_and_roll_go_the_documented_way() -> None:
+    radiance = np.zeros((32, 64, 3), np.float32)
+    radiance[:2] = 1  # above
+    turned = EnvironmentMap(radiance).rotate(pitch_deg=90)
+    directions = latlong_directions(32, 64)
+    assert directions[np.unravel_index(turned.radiance[..., 0].argmax(), (32, 64))][2] > 0.9  # to the camera's side
+    radiance[:2], radiance[15:17, 47:49] = 0, 1  # right
+    turned = EnvironmentMap(radiance).rotate(roll_deg=90)
+    assert directions[np.unravel_index(turned.radiance[..., 0].argmax(), (32, 64))][1] > 0.9  # above
+
+
+def test_look_up_crosses_the_poles() -> None:
+    environment = make_map(8, 16)
+    for pole, row in ((1.0, 0), (-1.0, -1)):
+        found = environment.look_up(np.array([1e-9, pole, 0.0]))
+        around = environment.radiance[row]
+        opposite = 0.5 * (around[3:5].mean(axis=0) + around[11:13].mean(axis=0))
+        np.testing.assert_allclose(found, opposite, rtol=1e-4)
+
+
+# Clipped suns.
+
+def sunny(peak: float = 1e5, elevation_deg: float = 40, azimuth_deg: float = 30, radius_deg: float = 3) -> np.ndarray:
+    """A sun that glares like 1/r^3 over a dim sky, on 256 x 512 pixels."""
+    e, a = np.radians(elevation_deg), np.radians(azimuth_deg)
+    sun = np.array([np.cos(e) * np.sin(a), np.sin(e), np.cos(e) * np.cos(a)])
+    gap = np.degrees(np.arccos(np.clip(latlong_directions(256, 512) @ sun, -1, 1)))
+    light = 0.5 + peak / (1 + (gap / radius_deg * 3) ** 3)
+    return np.repeat(light[..., None], 3, axis=2).astype(np.float32)
+
+
+@pytest.mark.parametrize("azimuth_deg", [0, 30, 180, -179])
+def test_a_clipped_sun_is_found_where_it_stands(azimuth_deg: float) -> None:
+    radiance = sunny(azimuth_deg=azimuth_deg)
+    assert find_clipped_light(EnvironmentMap(radiance)) is None
+    clipped = find_clipped_light(EnvironmentMap(np.minimum(radiance, 5000)))
+    assert clipped is not None
+    assert clipped.peak == 5000
+    assert clipped.pixels > 3
+    assert 0 < clipped.share < 1
+    e, a = np.radians(40), np.radians(azimuth_deg)
+    assert clipped.direction @ [np.cos(e) * np.sin(a), np.sin(e), np.cos(e) * np.cos(a)] > 0.999
+
+
+def test_the_largest_half_float_is_clipped_even_on_one_pixel() -> None:
+    radiance = sunny()
+    radiance[100, 100] = 65504
+    radiance = np.minimum(radiance, 65504)
+    assert find_clipped_light(EnvironmentMap(radiance)) is not None
+
+
+def test_walls_and_skies_of_one_brightness_are_no_clipped_suns() -> None:
+    grey = np.full((64, 128, 3), 1, np.float32)
+    assert find_clipped_light(EnvironmentMap(grey)) is None
+    grey[:32] = 2
+    assert find_clipped_light(EnvironmentMap(grey)) is None
+    assert find_clipped_light(EnvironmentMap(np.zeros((8, 16, 3), np.float32))) is None
+
+
+@pytest.mark.real_data
+def test_published_maps_are_not_clipped_but_their_suns_can_be(test_data: Path) -> None:
+    from olatkit.io.environments import examine_environment
+
+    for path in sorted((test_data / "hdri").glob("*.[he][dx]r")):
+        environment, notes = examine_environment(path)
+        assert not any("flat" in note for note in notes), path.name
+        if path.stem in ("sunrise", "sunset") or path.name == "city.exr":
+            ceiling = environment.radiance.max() / 10
+            assert find_clipped_light(EnvironmentMap(np.minimum(environment.radiance, ceiling))) is not None, path.name
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+def test_published_maps_need_little_correction_when_turned(test_data: Path) -> None:
+    from olatkit.io.environments import examine_environment
+
+    for path in sorted((test_data / "hdri").glob("*.[he][dx]r"))[::3]:
+        environment, _ = examine_environment(path)
+        turned, correction = turn_latlong(environment.radiance, rotation_matrix(33, 40, 70))
+        np.testing.assert_allclose(correction, 1, atol=2e-3)
+        np.testing.assert_allclose(EnvironmentMap(turned).power, environment.power, rtol=FLOAT32)
 
 
 @pytest.mark.parametrize("value, message", [

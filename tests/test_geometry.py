@@ -7,9 +7,12 @@ from hypothesis import strategies as st
 
 from olatkit.envmap import EnvironmentMap
 from olatkit.geometry import (
+    direction_to_angles,
     direction_to_uv,
     fibonacci_directions,
     latlong_directions,
+    mirror_ball_directions,
+    rotation_matrix,
     rotation_y,
     row_solid_angles,
     uv_to_direction,
@@ -71,3 +74,39 @@ def test_lights_are_spread_evenly() -> None:
     nearest = np.degrees(np.arccos(np.sort(d @ d.T, axis=1)[:, -2]))
     assert (nearest > 18.0).all()
     assert (nearest < 20.0).all()
+
+
+@given(yaw=st.floats(-400, 400), pitch=st.floats(-400, 400), roll=st.floats(-400, 400))
+def test_rotations_are_rotations(yaw: float, pitch: float, roll: float) -> None:
+    matrix = rotation_matrix(yaw, pitch, roll)
+    np.testing.assert_allclose(matrix @ matrix.T, np.eye(3), atol=1e-12)
+    assert np.linalg.det(matrix) == pytest.approx(1)
+
+
+def test_rotations_about_one_axis_go_the_documented_way() -> None:
+    np.testing.assert_allclose(rotation_matrix(90) @ [0, 0, 1], [1, 0, 0], atol=1e-12)
+    np.testing.assert_allclose(rotation_matrix(0, 90) @ [0, 1, 0], [0, 0, 1], atol=1e-12)
+    np.testing.assert_allclose(rotation_matrix(0, 0, 90) @ [1, 0, 0], [0, 1, 0], atol=1e-12)
+    # Roll acts first, yaw last.
+    np.testing.assert_allclose(rotation_matrix(90, 90, 90) @ [1, 0, 0], rotation_matrix(90) @ [0, 0, 1], atol=1e-12)
+
+
+def test_angles_of_directions() -> None:
+    assert direction_to_angles([0, 0, 1]) == pytest.approx((0, 0))
+    assert direction_to_angles([1, 0, 0]) == pytest.approx((0, 90))
+    assert direction_to_angles([0, 1, 0])[0] == pytest.approx(90)
+    assert direction_to_angles(np.array([-1, -(2**0.5), -1]) / 2) == pytest.approx((-45, -135))
+
+
+def test_a_mirror_ball_shows_the_camera_in_its_middle_and_the_back_at_its_rim() -> None:
+    directions, inside = mirror_ball_directions(201)
+    assert directions[100, 100] == pytest.approx([0, 0, 1])
+    assert inside.mean() == pytest.approx(np.pi / 4, abs=0.01)
+    np.testing.assert_allclose(np.linalg.norm(directions[inside], axis=1), 1, atol=1e-12)
+    # The law of reflection: the normal is half way between camera and reflection; the picture's right is +X, up +Y.
+    y, x = 40, 130
+    normal = np.array([(x + 0.5) / 201 * 2 - 1, 1 - (y + 0.5) / 201 * 2, 0])
+    normal[2] = np.sqrt(1 - normal @ normal)
+    halfway = directions[y, x] + [0, 0, 1]
+    np.testing.assert_allclose(halfway / np.linalg.norm(halfway), normal, atol=1e-12)
+    assert directions[100, 200] @ [0, 0, -1] > 0.95

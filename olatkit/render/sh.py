@@ -14,8 +14,8 @@ from olatkit.envmap import EnvironmentMap
 from olatkit.geometry import fibonacci_directions, latlong_directions
 
 CONVENTION = "real, orthonormal, index l*l+l+m, polar axis +Z (to the camera), no Condon-Shortley phase"
-# Nodes of the quadrature over the polar angle in a map row; then even one row of a whole hemisphere is exact to 1e-12.
-NODES = 12
+# Nodes of the quadrature over the polar angle in a map row; with so many, even one row of the whole sphere is exact.
+NODES = 20
 
 
 def sh_basis(directions: np.ndarray, order: int) -> np.ndarray:

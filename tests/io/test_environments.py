@@ -9,8 +9,8 @@ import pytest
 
 from olatkit.color import decode_srgb
 from olatkit.errors import FormatError
-from olatkit.geometry import row_solid_angles
-from olatkit.io.environments import read_environment
+from olatkit.geometry import latlong_directions, row_solid_angles
+from olatkit.io.environments import AXES, examine_environment, file_rotation, read_environment
 from olatkit.io.images import write_exr, write_png
 
 ONE = np.float32(1)
@@ -122,6 +122,99 @@ def test_what_is_no_map(tmp_path: Path) -> None:
         read_environment(tmp_path / "notes.hdr")
     with pytest.raises(FormatError, match="No such file"):
         read_environment(tmp_path / "missing.hdr")
+
+
+# Where a file's centre and top belong.
+
+@pytest.mark.parametrize("center", AXES)
+@pytest.mark.parametrize("up", AXES)
+def test_centre_and_top_row_go_where_they_are_said_to(tmp_path: Path, center: str, up: str) -> None:
+    if center[1] == up[1]:
+        with pytest.raises(ValueError, match="lie on one axis"):
+            file_rotation(center, up)
+        return
+    rotation = file_rotation(center, up)
+    assert np.linalg.det(rotation) == pytest.approx(1)
+    directions = latlong_directions(32, 64)
+    for file_direction, world in (((0, 0, -1), AXES[center]), ((0, 1, 0), AXES[up])):
+        lit = directions @ np.array(file_direction) > np.cos(np.radians(12))
+        write_exr(tmp_path / "a.exr", np.repeat(lit[..., None], 3, axis=2).astype(np.float32), overwrite=True)
+        found = read_environment(tmp_path / "a.exr", center=center, up=up)
+        light = found.radiance[..., 0] * found.solid_angles[:, None]
+        centre = np.einsum("hw,hwk->k", light, directions)
+        assert centre @ np.array(world) / np.linalg.norm(centre) > 0.999
+
+
+def test_a_file_on_its_head_is_moved_not_resampled(tmp_path: Path) -> None:
+    image = np.random.default_rng(2).random((6, 12, 3)).astype(np.float32)
+    write_exr(tmp_path / "a.exr", image)
+    np.testing.assert_array_equal(read_environment(tmp_path / "a.exr", up="-y").radiance, image[::-1, ::-1])
+    np.testing.assert_array_equal(
+        read_environment(tmp_path / "a.exr", center="+z", up="-y").radiance, np.roll(image[::-1, ::-1], 6, axis=1)
+    )
+
+
+# What is odd about a file.
+
+@pytest.mark.parametrize("shape, guess", [
+    ((128, 128), "perhaps a mirror ball"), ((90, 120), "perhaps a cube's cross"), ((100, 600), "perhaps a strip"),
+    ((100, 130), "100 pixels;"),
+])
+def test_other_shapes_are_named(tmp_path: Path, shape: tuple[int, int], guess: str) -> None:
+    write_exr(tmp_path / "a.exr", np.ones((*shape, 3), np.float32))
+    with pytest.raises(FormatError, match=f"{shape[1]} x {shape[0]} pixels.*twice as wide as high") as error:
+        read_environment(tmp_path / "a.exr")
+    assert guess in str(error.value)
+    assert read_environment(tmp_path / "a.exr", any_aspect=True).shape == shape
+
+
+def test_a_row_more_or_less_is_still_a_map(tmp_path: Path) -> None:
+    write_exr(tmp_path / "a.exr", np.ones((127, 256, 3), np.float32))
+    assert read_environment(tmp_path / "a.exr").shape == (127, 256)
+
+
+def test_an_eight_bit_picture_in_an_exr_file_is_named(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 256, (64, 128, 3))
+    for scale in (1, 1 / 255):
+        write_exr(tmp_path / "a.exr", (codes * scale).astype(np.float32), overwrite=True)
+        _, notes = examine_environment(tmp_path / "a.exr")
+        assert any("an 8-bit picture in an EXR file" in note for note in notes)
+    write_exr(tmp_path / "a.exr", rng.random((64, 128, 3)).astype(np.float32), overwrite=True)
+    assert examine_environment(tmp_path / "a.exr")[1] == ()
+
+
+def test_whole_numbers_in_an_exr_file_are_refused(tmp_path: Path) -> None:
+    import OpenEXR
+
+    pixels = np.full((8, 16), 200, np.uint32)
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+    OpenEXR.File(header, {name: pixels for name in "RGB"}).write(str(tmp_path / "a.exr"))
+    with pytest.raises(FormatError, match=r"EXR file of whole numbers \(uint32\)"):
+        read_environment(tmp_path / "a.exr")
+
+
+def test_a_clipped_sun_is_named_with_its_place(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    directions = latlong_directions(128, 256)
+    sun = np.array([0.5, 0.5, 0.5**0.5])
+    image = np.where(directions @ sun > np.cos(np.radians(4)), 65504.0, 0.3)
+    write_exr(tmp_path / "a.exr", np.repeat(image[..., None], 3, axis=2).astype(np.float16))
+    with caplog.at_level(logging.WARNING):
+        read_environment(tmp_path / "a.exr")
+    assert "the brightest light (elevation 30, azimuth 35 degrees) is flat over" in caplog.text
+    assert "the largest half float" in caplog.text
+
+
+def test_lossy_files_keep_their_light_and_lose_their_small_negatives(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    image = np.exp(rng.normal(0, 1, (64, 128, 3))).astype(np.float32)
+    image[40:, :] = 0
+    for compression, tolerance in (("zip", 1e-3), ("piz", 1e-3), ("pxr24", 1e-3), ("dwaa", 0.02), ("dwab", 0.02)):
+        write_exr(tmp_path / "a.exr", image.astype(np.float16), compression=compression, overwrite=True)
+        environment, _ = examine_environment(tmp_path / "a.exr")
+        assert (environment.radiance >= 0).all()
+        np.testing.assert_allclose(environment.power, np.einsum("hwc,h->c", image, row_solid_angles(64, 128)),
+                                   rtol=tolerance)  # half floats; the quality 45 of DWA
 
 
 @pytest.mark.real_data

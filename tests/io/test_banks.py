@@ -1,0 +1,87 @@
+"""Bank files: exact round trips, the same bytes every time, and one line for everything that is no bank."""
+
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from olatkit.errors import FormatError, OutputExistsError
+from olatkit.io.banks import LightingBank, read_bank, write_bank
+from olatkit.io.describe import describe
+
+
+def small_bank() -> LightingBank:
+    rng = np.random.default_rng(0)
+    return LightingBank(
+        rng.random((3, 16, 16, 3)), rng.random((3, 64, 128, 3)), np.array([0.5, 2, 1e-3]), ("a.hdr", "sub/b.exr", "ü.hdr"),
+        ("a", "b", "ü"), np.array([False, True, False]), ("0" * 64, "1" * 64, "2" * 64),
+        ("", "7 negative values", "the sun is flat over 9 pixels"), {"center": "-z"},
+    )
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    bank = small_bank()
+    write_bank(tmp_path / "bank.h5", bank)
+    again = read_bank(tmp_path / "bank.h5")
+    for key in ("lighting", "fine", "scale", "test"):
+        np.testing.assert_array_equal(getattr(again, key), getattr(bank, key))
+    for key in ("names", "scenes", "sha256", "notes", "settings"):
+        assert getattr(again, key) == getattr(bank, key)
+    write_bank(tmp_path / "again.h5", again)
+    assert (tmp_path / "again.h5").read_bytes() == (tmp_path / "bank.h5").read_bytes()
+    with pytest.raises(OutputExistsError, match=r"bank\.h5"):
+        write_bank(tmp_path / "bank.h5", bank)
+
+
+def test_stock_hdf5_reads_it(tmp_path: Path) -> None:
+    write_bank(tmp_path / "bank.h5", small_bank())
+    with h5py.File(tmp_path / "bank.h5") as file:
+        assert file["fine"].compression == "gzip"
+        assert file["name"].asstr()[2] == "ü.hdr"
+
+
+@pytest.mark.parametrize("change, message", [
+    (lambda f: f.attrs.modify("version", 0), "lighting bank of version 0, this olatkit reads version 1; build it again"),
+    (lambda f: f.attrs.modify("version", 2), "lighting bank of version 2"),
+    (lambda f: f.attrs.__delitem__("version"), "lighting bank of version none"),
+    (lambda f: f.attrs.modify("format", "olatkit-take"), "no lighting bank but olatkit-take"),
+    (lambda f: f.attrs.__delitem__("format"), "of no stated format"),
+    (lambda f: f.__delitem__("fine"), "damaged lighting bank"),
+    (lambda f: f.attrs.modify("settings", "{"), "damaged lighting bank"),
+    (lambda f: (f.__delitem__("scale"), f.create_dataset("scale", data=np.ones(2))), "2 values of scale for 3 maps"),
+    (lambda f: f["lighting"].__setitem__(0, np.nan), "negative or not finite"),
+])
+def test_banks_that_cannot_be_read(tmp_path: Path, change, message: str) -> None:
+    write_bank(tmp_path / "bank.h5", small_bank())
+    with h5py.File(tmp_path / "bank.h5", "r+") as file:
+        change(file)
+    with pytest.raises(FormatError, match=message) as error:
+        read_bank(tmp_path / "bank.h5")
+    assert "\n" not in str(error.value)
+    assert "bank.h5" in str(error.value)
+
+
+def test_files_that_are_no_banks(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="no such file; make a bank"):
+        read_bank(tmp_path / "none.h5")
+    for content in (b"", b"not hdf5 at all"):
+        (tmp_path / "b.h5").write_bytes(content)
+        with pytest.raises(FormatError, match="cannot be read as a lighting bank"):
+            read_bank(tmp_path / "b.h5")
+    write_bank(tmp_path / "bank.h5", small_bank())
+    (tmp_path / "short.h5").write_bytes((tmp_path / "bank.h5").read_bytes()[:-5000])
+    with pytest.raises(FormatError, match="short"):
+        read_bank(tmp_path / "short.h5")
+
+
+def test_info_explains_a_bank(tmp_path: Path) -> None:
+    write_bank(tmp_path / "bank.h5", small_bank())
+    found = describe(tmp_path / "bank.h5")
+    facts = {fact.key: fact for fact in found.facts}
+    assert found.kind == "lighting bank"
+    assert facts["split"].value == {"train": 2, "test": 1}
+    assert facts["odd_maps"].value == {"flat": 1, "other": 1}
+    assert [item["split"] for item in facts["files"].value] == ["train", "test", "train"]
+    assert sys.getsizeof(facts["files"].text) < 1000
