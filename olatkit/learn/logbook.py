@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from olatkit.io.images import write_png
 from olatkit.io.outputs import whole_file
+from olatkit.learn.distributed import Ranks, average_over_ranks
 
 log = logging.getLogger(__name__)
 
@@ -35,12 +37,14 @@ class Means:
             self._sums[name] = value.detach() + self._sums.get(name, 0)
             self._counts[name] = self._counts.get(name, 0) + 1
 
-    def take(self) -> dict[str, float]:
-        """The means, and start again."""
-        means = {name: float(value) / self._counts[name] for name, value in self._sums.items()}
+    def take(self, ranks: Ranks) -> dict[str, float]:
+        """The means over all processes, which must have added values of the same names, and start again."""
+        means = [value / self._counts[name] for name, value in self._sums.items()]
+        average_over_ranks(means, ranks)
+        named = dict(zip(self._sums, torch.stack(means).tolist(), strict=True)) if means else {}
         self._sums.clear()
         self._counts.clear()
-        return means
+        return named
 
 
 class Logbook:

@@ -16,6 +16,8 @@ COLUMNS = (
 )
 # Differences are shown this much brighter.
 GAIN = 4.0
+# Pictures of fewer pixels are enlarged to about this side, so that one can see something.
+SMALLEST = 128
 
 
 @torch.no_grad()
@@ -48,6 +50,8 @@ def sample_sheet(passes: Passes, sample: Sample, rows: int = 4) -> np.ndarray:
             _lighting(sample.input_light[n, 0], size), _lighting(passes.light[2 * n], size),
             _lighting(sample.target_light[n], size), _picture(GAIN * warp_error[n]),
         ]
+    if size < SMALLEST:
+        pictures = [p.repeat(SMALLEST // size, axis=0).repeat(SMALLEST // size, axis=1) for p in pictures]
     return contact_sheet(pictures, len(COLUMNS), list(COLUMNS) + [""] * (len(pictures) - len(COLUMNS)))
 
 

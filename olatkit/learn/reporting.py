@@ -67,34 +67,27 @@ class Reporter:
         """Do what is due after step ``state.step``, the last one included."""
         every, last = self._config.report, state.step == self._config.steps
         self._row_pairs += stage.batch * self._config.accumulate * self._ranks.count
-        if self._logbook is not None:
-            measure = last or state.step % every.metrics_every == 0
-            check = bool(validation) and (last or state.step % every.validate_every == 0)
-            if measure or check:
-                self._add_row(self._logbook, state, stage, made, sample, validation if check else ())
-            if last or state.step % every.pictures_every == 0:
-                self._logbook.add_picture(state.step, sample_sheet(made, sample))
-            if last or state.step % every.checkpoint_every == 0:
-                save_checkpoint(
-                    self._folder, state, self._config, processes=self._ranks.count, keep=every.keep
-                )
+        check = bool(validation) and (last or state.step % every.validate_every == 0)
+        if last or state.step % every.metrics_every == 0 or state.step % every.validate_every == 0:
+            self._means.add(measure_passes(made, sample))
+            self._news = self._row(state, stage) | (validate(state.average, validation) if check else {})
+            if self._logbook is not None:
+                self._logbook.add_row(state.step, self._news)
+            self._row_start, self._row_pairs, self._row_waited_s = time.perf_counter(), 0, 0.0
+        if self._logbook is not None and (last or state.step % every.pictures_every == 0):
+            self._logbook.add_picture(state.step, sample_sheet(made, sample))
+        if self._ranks.first and (last or state.step % every.checkpoint_every == 0):
+            save_checkpoint(self._folder, state, self._config, processes=self._ranks.count, keep=every.keep)
         if self._progress is not None:
             self._progress(state.step, self._config.steps, self._news)
 
-    def _add_row(
-        self, logbook: Logbook, state: TrainingState, stage: Stage, made: Passes, sample: Sample,
-        validation: Sequence[Sample],
-    ) -> None:
-        """Write a row of all values since the last one."""
-        # Reading the means waits for the device, so the clock is read after it.
-        values = self._means.take() | {name: float(v) for name, v in measure_passes(made, sample).items()}
+    def _row(self, state: TrainingState, stage: Stage) -> dict[str, float]:
+        """Means of all values since the last row, over all processes, and the speed."""
+        values = self._means.take(self._ranks)
+        # Reading the means waited for the device: only now the clock tells how long the steps took.
         now = time.perf_counter()
         seconds = max(now - self._row_start, 1e-9)
-        self._news = {
+        return {
             "size": stage.size, "pairs": state.pairs * self._ranks.count, "hours": (now - self._start) / 3600,
             "pairs_per_s": self._row_pairs / seconds, "waiting": self._row_waited_s / seconds, **values,
         }
-        if validation:
-            self._news |= validate(state.average, validation)
-        logbook.add_row(state.step, self._news)
-        self._row_start, self._row_pairs, self._row_waited_s = time.perf_counter(), 0, 0.0
