@@ -79,7 +79,8 @@ def examine_environment(
     if not any_aspect:
         _check_aspect(path, *radiance.shape[:2])
     if not radiance.any():
-        raise FormatError(f"{path}: the map is black everywhere, expected some light")
+        why = f" ({notes[0]})" if notes else ""
+        raise FormatError(f"{path}: the map is black everywhere{why}, expected some light")
     environment = _orient(EnvironmentMap(radiance[:, ::-1].copy() if flip else radiance, path.stem), rotation)
     if np.issubdtype(image.dtype, np.floating):
         notes += _about_clipping(environment)
