@@ -22,7 +22,7 @@ def _train(folder: Path, processes: int, **settings: object) -> list[dict[str, f
     launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
     done = subprocess.run(
         [sys.executable, *launch, str(SCRIPT), str(folder), json.dumps(settings)], check=False, capture_output=True,
-        text=True, env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}, cwd=ROOT, timeout=600,
+        text=True, env={**os.environ, "PYTHONPATH": str(ROOT / "tests"), "OMP_NUM_THREADS": "1"}, cwd=ROOT, timeout=600,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     with (folder / "metrics.csv").open() as file:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from painted_samples import SHIFT, painted_batch
 
 from olatkit.geometry import row_solid_angles
 from olatkit.learn import losses
@@ -12,7 +13,6 @@ from olatkit.learn.sample import Sample
 from olatkit.learn.state import TrainingState, make_state
 from olatkit.learn.train import adversarial_gradients
 from olatkit.learn.warp import in_frame, visible_in_both, warp, warp_to_other
-from tests.learn.painted_samples import SHIFT, painted_batch
 
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-6}  # sums of some thousand float32 values
 CONFIG = TrainConfig.model_validate({

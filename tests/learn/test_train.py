@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from painted_samples import in_double, painted_batch, painted_batches, tiny_config
 
 from olatkit.errors import ConfigError, OutputExistsError, TrainingError
 from olatkit.io.images import read_picture
@@ -25,7 +26,6 @@ from olatkit.learn.sample import Sample, join_batches
 from olatkit.learn.schedule import Stage, loss_weights, plan_stages
 from olatkit.learn.state import make_state
 from olatkit.learn.train import train, train_network
-from tests.learn.painted_samples import in_double, painted_batch, painted_batches, tiny_config
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 

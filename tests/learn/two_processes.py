@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from painted_samples import in_double, painted_batches, tiny_config
 
 import olatkit.learn.train as loop
 from olatkit.learn.distributed import join_ranks
 from olatkit.learn.sample import Sample
 from olatkit.learn.schedule import Stage
-from tests.learn.painted_samples import in_double, painted_batches, tiny_config
 
 
 def main(folder: Path, settings: dict[str, object]) -> None:
