@@ -199,3 +199,16 @@ def test_export_lp_of_a_rig(tmp_path: Path) -> None:
     assert lines[0] == "11"
     assert lines[6].startswith("rig_0006.png ")
     assert "end in .lp" in str(call("export-lp", tmp_path / "rig.json", "-o", tmp_path / "rig.txt", code=1).exception)
+
+
+@pytest.mark.slow
+def test_crosstalk_is_measured_and_taken(tmp_path: Path) -> None:
+    stage = tmp_path / "stage"
+    call("simulate", stage, "--size", 96, "--seconds", 0.3, "--crosstalk", 0.05, "--speed-px", 0, "--truth", 1)
+    where = ["--rig", stage / "rig.json", "--schedule", stage / "schedule.json"]
+    call("calibrate", "crosstalk", stage / "take.cine", *where, "-o", tmp_path / "ingest.yaml")
+    found = float((tmp_path / "ingest.yaml").read_text().removeprefix("crosstalk: "))
+    assert found == pytest.approx(0.05, abs=0.002)
+    call("ingest", stage / "take.cine", *where, "--config", tmp_path / "ingest.yaml", "-o", tmp_path / "a.olat.h5",
+         "--no-report")
+    assert olatkit.open_take(tmp_path / "a.olat.h5").notes["crosstalk"] == found

@@ -30,7 +30,7 @@ def test_lp_round_trip(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    [r"C:\shoot one\IMG_1.JPG 0.5 -0.5 .7071", "/home/x/IMG_1.JPG\t0.5\t-0.5\t7.071e-1", '"IMG_1.JPG", 0.5,-0.5,0.7071'],
+    [r"C:\shoot one\IMG_1.JPG 0.5 -0.5 .7071", "/data/x/IMG_1.JPG\t0.5\t-0.5\t7.071e-1", '"IMG_1.JPG", 0.5,-0.5,0.7071'],
 )
 def test_lp_as_tools_write_it(tmp_path: Path, line: str) -> None:
     (tmp_path / "a.lp").write_text(f"1\r\n{line}\r\n\r\n")
