@@ -1,0 +1,227 @@
+"""``olatkit train``: from shards on disk to checkpoints, and one line for every kind of bad input."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from click.testing import CliRunner
+from small_shards import small_config, sphere_stage, write_small_bank, write_sphere_take
+
+from olatkit.cli.train import command
+from olatkit.errors import ConfigError, FormatError, OutputExistsError
+from olatkit.jobs.build_shards import build_shards
+from olatkit.learn.checkpoint import find_checkpoints, load_network, read_checkpoint
+from olatkit.learn.config import TrainConfig
+from olatkit.learn.distributed import Ranks
+from olatkit.learn.feeding import open_shards
+from olatkit.learn.schedule import plan_stages
+
+PRESETS = Path(__file__).resolve().parents[2] / "pipelines" / "train_presets"
+SETTINGS = {
+    "variant": "tiny", "steps": 2, "stages": [{"size": 64, "batch": 1, "share": 1}], "losses": {"warm_up": 0},
+    "critic": {"widths": [8, 8, 8, 8], "steps": 1}, "loader": {"workers": 0},
+    "report": {"metrics_every": 1, "checkpoint_every": 1, "validation_pairs": 2, "tensorboard": False},
+}
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two subjects of 3 imagesets of 64 px, one of them held out, with a bank."""
+    folder = tmp_path_factory.mktemp("shards")
+    takes = [folder / f"take{n}.olat.h5" for n in range(2)]
+    for n, path in enumerate(takes):
+        write_sphere_take(path, 3, stage=sphere_stage(64), seed=n)
+    bank = write_small_bank(folder / "maps.h5")
+    build_shards(
+        takes, folder / "set", small_config(size=64, bake=1, splits={"test": ["take1"]}), bank=bank, scheduler="sync"
+    )
+    return folder / "set"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Path:
+    path = tmp_path / "train.yaml"
+    path.write_text(yaml.safe_dump(SETTINGS), encoding="utf-8")
+    return path
+
+
+def _run(*words: object, catch: bool = False) -> str:
+    done = CliRunner().invoke(command, [str(word) for word in words], catch_exceptions=catch)
+    assert catch or done.exit_code == 0, done.output
+    return done.output
+
+
+def test_shards_to_a_network(shards: Path, settings: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    said = _run(shards, "--config", settings, "-o", run, "--device", "cpu")
+    assert said.splitlines()[0] == "tiny, 2 steps on 1 x cpu"
+    assert said.splitlines()[-1] == str(run / "step-0000002.pt")
+    with (run / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["1", "2"]
+    assert float(rows[-1]["val_psnr"]) > 0
+    network = load_network(run)
+    relit, light, parsing = network(torch.rand(1, 3, 64, 64), torch.rand(1, 3, 16, 16))
+    assert relit.shape == (1, 3, 64, 64)
+    assert light.shape == (1, 3, 16, 16)
+    assert parsing.shape == (1, 1, 64, 64)
+    assert not network.training
+
+
+def test_resuming_reads_the_next_samples(shards: Path, settings: Path, tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    _run(shards, "--config", settings, "-o", whole, "--device", "cpu", "--set", "steps=3")
+    _run(shards, "--config", settings, "-o", parts, "--device", "cpu", "--set", "steps=3")
+    for path in find_checkpoints(parts)[-1:]:  # as if it had been killed before the last step
+        path.unlink()
+    assert find_checkpoints(parts)[-1].name == "step-0000002.pt"
+    _run(shards, "--config", settings, "-o", parts, "--device", "cpu", "--set", "steps=3", "--resume", "--workers", "1")
+    first, second = (read_checkpoint(path)["network"] for path in (whole, parts))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_baked_pairs_train_too(shards: Path, settings: Path, tmp_path: Path) -> None:
+    _run(shards, "--config", settings, "-o", tmp_path / "run", "--device", "cpu", "--set", "loader.source=baked")
+    assert find_checkpoints(tmp_path / "run")
+
+
+def test_describe_needs_no_shards() -> None:
+    said = _run("--describe")
+    assert "network: 35.51 M parameters, 69.75 GMAC per picture" in said
+    assert "encoder: 18.87 M parameters, 23.77 GMAC" in said
+    assert "critic: 15.93 M parameters, 8.29 GMAC" in said
+    assert len([line for line in said.splitlines() if line.startswith(("E", "D", "L"))]) == 27
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "give a folder of SHARDS and -o RUN, or --describe"),
+        (("somewhere",), "give a folder of SHARDS"),
+        (("somewhere", "-o", "run", "--resume", "--overwrite"), "give one of them"),
+    ],
+)
+def test_wrong_usage_is_code_2(words: tuple[str, ...], message: str) -> None:
+    done = CliRunner().invoke(command, list(words))
+    assert done.exit_code == 2
+    assert message in done.output
+
+
+def _fail(error: type[Exception], match: str, *words: object) -> None:
+    with pytest.raises(error, match=match):
+        _run(*words)
+
+
+def test_bad_input_is_told_in_one_line(shards: Path, settings: Path, tmp_path: Path) -> None:
+    usual = ("--config", settings, "-o", tmp_path / "run", "--device", "cpu")
+    _fail(FormatError, "no such folder", tmp_path / "nowhere", *usual)
+    large = "[{size: 64, batch: 1, share: 0.5}, {size: 128, batch: 1, share: 0.5}]"
+    _fail(
+        ConfigError, r"pictures of 64 px, but stages\[1\].size is 128; build shards with --size 128, or end .* at 64",
+        shards, *usual, "--set", f"stages={large}",
+    )
+    _fail(ConfigError, "unknown setting 'losses.temporl', expected one of losses.structure", shards, *usual,
+          "--set", "losses.temporl=false")
+    _fail(FormatError, "no such file; make a bank", shards, *usual, "--bank", tmp_path / "none.h5")
+    assert not (tmp_path / "run").exists()
+
+
+def test_shards_that_cannot_train_are_refused(shards: Path, settings: Path, tmp_path: Path) -> None:
+    usual = ("--config", settings, "-o", tmp_path / "run", "--device", "cpu")
+    takes = [shards.parent / f"take{n}.olat.h5" for n in range(2)]
+    build_shards(takes, tmp_path / "no_bank", small_config(size=64), scheduler="sync")
+    _fail(FormatError, "no lighting bank", tmp_path / "no_bank", *usual)
+    _fail(ConfigError, "no baked pictures", tmp_path / "no_bank", *usual, "--set", "loader.source=baked")
+    build_shards(takes, tmp_path / "empty", small_config(size=64, splits={"test": ["take0", "take1"]}), scheduler="sync")
+    _fail(FormatError, "no take in split 'train', it has test", tmp_path / "empty", *usual)
+    write_sphere_take(tmp_path / "still.olat.h5", 1, stage=sphere_stage(64))
+    build_shards([tmp_path / "still.olat.h5"], tmp_path / "single", small_config(size=64), scheduler="sync")
+    _fail(ConfigError, "has no pair; its takes hold one imageset each", tmp_path / "single", *usual)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_existing_run_is_kept(shards: Path, settings: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    _run(shards, "--config", settings, "-o", run, "--device", "cpu", "--set", "steps=1")
+    _fail(OutputExistsError, "--resume continues it, --overwrite starts anew", shards, "--config", settings, "-o", run)
+    _fail(ConfigError, r"cannot resume with changed settings: steps \(1 -> 2\)", shards, "--config", settings, "-o", run,
+          "--resume", "--device", "cpu")
+    _run(shards, "--config", settings, "-o", run, "--device", "cpu", "--overwrite")
+    assert find_checkpoints(run)[-1].name == "step-0000002.pt"
+
+
+def test_damaged_and_foreign_checkpoints_are_refused(shards: Path, settings: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    _run(shards, "--config", settings, "-o", run, "--device", "cpu", "--set", "steps=1")
+    path = find_checkpoints(run)[0]
+    whole = path.read_bytes()
+    again = ("--config", settings, "-o", run, "--device", "cpu", "--resume")
+    path.write_bytes(whole[: len(whole) // 2])
+    _fail(FormatError, "not a whole checkpoint of olatkit", shards, *again)
+    path.write_bytes(b"hello")
+    _fail(FormatError, "not a whole checkpoint of olatkit", shards, *again)
+    path.write_bytes(whole)
+    data = torch.load(path, weights_only=True)
+    torch.save({**data, "schema": 99}, path)
+    _fail(FormatError, "a checkpoint of schema 99, expected 1", shards, *again)
+    torch.save({**data, "variant": "lite"}, path)
+    _fail(ConfigError, "a checkpoint of variant 'lite', but the settings say 'tiny'", shards, *again)
+    with pytest.raises(FormatError, match="its weights are not those of variant 'lite'"):
+        load_network(path)
+    with pytest.raises(FormatError, match=r"holds no checkpoint \(step-\*.pt\)"):
+        load_network(tmp_path)
+    with pytest.raises(FormatError, match="no such checkpoint"):
+        load_network(tmp_path / "step-1.pt")
+
+
+def test_processes_share_the_samples_and_validation_stays_apart(shards: Path) -> None:
+    config = TrainConfig.model_validate({**SETTINGS, "loader": {"workers": 0, "balance_subjects": False}})
+    stage = plan_stages(config)[0]
+    seen = []
+    for rank in (0, 1):
+        open_batches, open_validation = open_shards(shards, config, Ranks(rank, 2, torch.device("cpu")))
+        batches = open_batches(stage, 0)
+        seen += [next(batches).pair.item()]
+    assert sorted(seen) == [0, 1]  # one epoch of the training split: two pairs
+    assert open_validation is not None
+    held_out = open_validation(stage)
+    assert [batch.pair.numel() for batch in held_out] == [1, 1]
+    again = open_validation(stage)
+    assert all(torch.equal(a.target_srgb, b.target_srgb) for a, b in zip(held_out, again, strict=True))
+
+
+def test_without_a_held_out_split_there_is_no_validation(shards: Path, tmp_path: Path) -> None:
+    takes = [shards.parent / "take0.olat.h5"]
+    build_shards(takes, tmp_path / "set", small_config(size=64), scheduler="sync", bank=shards / "bank.h5")
+    config = TrainConfig.model_validate(SETTINGS)
+    assert open_shards(tmp_path / "set", config, Ranks(0, 1, torch.device("cpu")))[1] is None
+    assert open_shards(shards, config.model_copy(update={
+        "report": config.report.model_copy(update={"validation_pairs": 0})}), Ranks(0, 1, torch.device("cpu")))[1] is None
+
+
+@pytest.mark.parametrize("name", ["laptop", "one_gpu", "paper"])
+def test_presets_are_settings(name: str) -> None:
+    from olatkit.cli.settings import read_config
+
+    config = read_config(TrainConfig, PRESETS / f"{name}.yaml", ())
+    assert plan_stages(config)[-1].stop == config.steps
+    if name == "paper":
+        # What the paper states, and this project's reading of what it leaves open, are the defaults.
+        assert config == TrainConfig()
+        assert config.optimizer.learning_rate == 5e-5
+        assert config.critic.clip == 0.01
+        assert set(config.losses.weights.model_dump().values()) == {1.0}
+
+
+def test_presets_keep_a_copy_of_nothing(shards: Path, tmp_path: Path) -> None:
+    """A run folder can be moved: nothing in it names where it lay."""
+    shutil.copy(PRESETS / "laptop.yaml", tmp_path / "x.yaml")
+    run = tmp_path / "run"
+    _run(shards, "--config", tmp_path / "x.yaml", "-o", run, "--device", "cpu", "--workers", "0", "--set", "steps=1",
+         "--set", "report.tensorboard=false", "--set", "stages=[{size: 64, batch: 1, share: 1}]", "--set",
+         "critic.widths=[8,8,8,8]")
+    text = (run / "train.yaml").read_text() + next(run.glob("*.json")).read_text() + (run / "metrics.csv").read_text()
+    assert str(tmp_path) not in text
