@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from olatkit.errors import FormatError, OlatkitError, OutputExistsError
+from olatkit.errors import FormatError, OutputExistsError
 from olatkit.io.outputs import copy_file
 from olatkit.io.shard_index import BANK, INDEX, ShardEntry, ShardIndex, TakeEntry, read_index, write_index
 from olatkit.io.shard_writing import file_sha256
@@ -13,8 +13,6 @@ from olatkit.jobs.schedulers import Progress, run_tasks
 from olatkit.jobs.shard_making import find_take_kappa, make_shard, whole_shard
 from olatkit.jobs.shard_plan import BUILD, SetPlan, ShardConfig, plan_shards, settings_of, write_plan
 from olatkit.learn.lightings import maps_for, open_sampler
-
-GO_ON = "finished shards are kept, run the same command again to go on"
 
 
 @dataclass(frozen=True)
@@ -92,39 +90,17 @@ def build_shards(
     whole = {number for number in numbers if whole_shard(out, plan, number) is not None}
     if whole:
         say(f"{len(whole)} of {len(plan.shards)} shards are kept from an earlier run")
-    kappas = _run(
-        find_take_kappa, [(folder, plan.digest, take) for take in range(len(plan.takes))], scheduler, workers,
-        None, bright_progress,
+    kappas = run_tasks(
+        find_take_kappa, [(folder, plan.digest, take) for take in range(len(plan.takes))], scheduler=scheduler,
+        workers=workers, progress=bright_progress,
     )
     todo = [number for number in numbers if number not in whole]
     tasks = [(folder, plan.digest, number, kappas[plan.shards[number].take]) for number in todo]
     weights = [plan.shards[number].count for number in todo]
-    _run(make_shard, tasks, scheduler, workers, weights, progress)
+    run_tasks(make_shard, tasks, scheduler=scheduler, workers=workers, weights=weights, progress=progress)
     records = [whole_shard(out, plan, number) for number in numbers]
     _finish(out, plan, records, overwrite)
     return _summary(out, plan, len(whole))
-
-
-def _run(
-    function: Callable, tasks: Sequence[tuple], scheduler: str, workers: int | None, weights: Sequence[int] | None,
-    progress: Progress | None,
-) -> list:
-    """Run tasks; what can befall workers and schedulers becomes one line that says how to go on."""
-    lost = f"the workers at {scheduler} were lost"
-    try:
-        results = run_tasks(
-            function, tasks, scheduler=scheduler, workers=workers, weights=weights, progress=progress
-        )
-    except (OlatkitError, OSError, MemoryError):
-        raise
-    except Exception as error:
-        if type(error).__module__.split(".")[0] != "distributed":
-            raise
-        raise OlatkitError(f"{lost} ({type(error).__name__}: {' '.join(str(error).split())}); {GO_ON}") from error
-    # A scheduler that ends takes its unfinished tasks along without a word.
-    if any(result is None for result in results):
-        raise OlatkitError(f"{lost}; {GO_ON}")
-    return results
 
 
 def _is_finished(out: Path, plan: SetPlan, overwrite: bool) -> bool:

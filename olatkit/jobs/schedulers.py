@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from olatkit.errors import ConfigError
+from olatkit.errors import ConfigError, OlatkitError
 
 Progress = Callable[[int, int], None]
 
@@ -47,6 +47,8 @@ def run_tasks(
     ------
     ConfigError
         Unknown scheduler, or no scheduler answers at the address.
+    OlatkitError
+        Workers or scheduler were lost before the work was done.
     """
     count = list(weights) if weights is not None else [1] * len(tasks)
     total, done = sum(count), 0
@@ -119,11 +121,28 @@ def _run_distributed(
 
         futures = [client.submit(_one_thread, function, *task, pure=False) for task in tasks]
         order = {future.key: i for i, future in enumerate(futures)}
-        results: list[Any] = [None] * len(tasks)
-        for future, result in as_completed(futures, with_results=True):
-            results[order[future.key]] = result
-            tell(order[future.key])
-        return results
+        results: dict[int, Any] = {}
+        try:
+            for future, result in as_completed(futures, with_results=True):
+                # A scheduler that ends takes its tasks along without raising: their results are its last words.
+                if future.status != "finished":
+                    break
+                results[order[future.key]] = result
+                tell(order[future.key])
+        except Exception as error:
+            if type(error).__module__.split(".")[0] != "distributed":
+                raise
+            raise _lost(scheduler, f" ({type(error).__name__}: {' '.join(str(error).split())})") from error
+        if len(results) < len(tasks):
+            raise _lost(scheduler)
+        return [results[i] for i in range(len(tasks))]
+
+
+def _lost(scheduler: str, why: str = "") -> OlatkitError:
+    """What to say when workers or scheduler end before the work does."""
+    return OlatkitError(
+        f"the workers at {scheduler} were lost{why}; what is finished is kept, run the same command again to go on"
+    )
 
 
 @contextmanager
@@ -156,14 +175,17 @@ def _quiet_dask() -> Iterator[None]:
     import dask
     import distributed  # noqa: F401  sets the level of its log when it is imported, so before ours
 
-    logger, workers = logging.getLogger("distributed"), "distributed.nanny.pre-spawn-environ"
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
+    workers = "distributed.nanny.pre-spawn-environ"
+    loggers = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         with dask.config.set({workers: {**dask.config.get(workers, {}), "DASK_LOGGING__DISTRIBUTED": "critical"}}):
             yield
     finally:
-        logger.setLevel(before)
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 def _one_thread(function: Callable[..., Any], *task: Any) -> Any:
