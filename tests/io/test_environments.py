@@ -189,7 +189,7 @@ def test_whole_numbers_in_an_exr_file_are_refused(tmp_path: Path) -> None:
 
     pixels = np.full((8, 16), 200, np.uint32)
     header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
-    OpenEXR.File(header, {name: pixels for name in "RGB"}).write(str(tmp_path / "a.exr"))
+    OpenEXR.File(header, dict.fromkeys("RGB", pixels)).write(str(tmp_path / "a.exr"))
     with pytest.raises(FormatError, match=r"EXR file of whole numbers \(uint32\)"):
         read_environment(tmp_path / "a.exr")
 

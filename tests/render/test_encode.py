@@ -62,7 +62,7 @@ def test_all_forms_are_written_and_hold_the_map(tmp_path: Path) -> None:
         document = json.loads((tmp_path / f"sunny_sh{order}.json").read_text())
         assert document["order"] == order
         np.testing.assert_allclose(document["coefficients"], project_sh(environment, order))
-    with pytest.raises(OutputExistsError, match="sunny_sh2.json"):
+    with pytest.raises(OutputExistsError, match=r"sunny_sh2\.json"):
         encode_map(environment, tmp_path, ["sh2"])
     encode_map(environment, tmp_path, ["sh2"], overwrite=True)
 

@@ -344,6 +344,15 @@ def test_dead_lights_weigh_nothing_and_their_cells_go_to_neighbours() -> None:
     np.testing.assert_allclose(after[enabled], exact, rtol=1e-4)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_dead_lights_weigh_nothing_with_any_method(method: str) -> None:
+    rig, environment = default_rig(), random_map(32, 64)
+    enabled = np.arange(114) % 9 != 4
+    weights = light_weights(environment, LightRig("damaged", rig.directions, rig.positions, enabled=enabled), method=method)
+    assert not weights[~enabled].any()
+    np.testing.assert_allclose(weights.sum(axis=0), environment.power, rtol=DOUBLE)
+
+
 @pytest.mark.parametrize("angle_deg", [5, 40, 90, 120, 180])
 @pytest.mark.parametrize("direction", [(0, 1, 0), (0, -1, 0), (0, 0, 1), (0.6, 0.64, -0.48)])
 def test_a_limited_cell_is_a_cap(angle_deg: float, direction: tuple[float, float, float]) -> None:
