@@ -19,6 +19,11 @@ log = logging.getLogger(__name__)
 _SIDE = 256
 # Hair reaches above this height of the face, and is at least this share of the person.
 _HAIR_REACH, _MIN_HAIR = 0.6, 0.002
+# Ears are at least this wide, relative to the side of a square as large as the face.
+_MIN_EAR = 0.06
+# Brows lower than this [px], with less contrast to the skin [8-bit levels], or whose dark part is a smaller share of
+# the outline, are taken as outlined.
+_MIN_BROW_PX, _MIN_BROW_CONTRAST, _MIN_BROW_SHARE = 4, 10, 0.4
 
 
 class LandmarkParser:
@@ -100,7 +105,10 @@ def compose_labels(image_srgb: np.ndarray, person: np.ndarray, points: np.ndarra
     bare = person & ~((labels == CLASS["hair"]) & (frame.up > 0.6))
     labels[fill(_hull(points[list(NOSE)]), person.shape) & bare] = CLASS["nose"]
     for name, outline in OUTLINES.items():
-        labels[fill(points[list(outline)], person.shape) & bare] = CLASS[name]
+        inside = fill(points[list(outline)], person.shape)
+        if name.startswith("brow"):
+            inside = _dark_part(image_srgb, inside)
+        labels[inside & bare] = CLASS[name]
     return labels
 
 
@@ -136,10 +144,33 @@ def _drop_loose_hair(mattes: np.ndarray, inside: np.ndarray, frame: FaceFrame) -
 
 
 def _split_ears(labels: np.ndarray, frame: FaceFrame) -> None:
-    """Skin beside the face, between mouth and brows, is an ear; in place."""
+    """Skin beside the face, between mouth and brows, is an ear unless it is a mere strip; in place."""
+    import cv2
+
     beside = (labels == CLASS["skin"]) & ~frame.oval & (frame.up > 0.2) & (frame.up < 0.9)
-    labels[beside & (frame.across < -0.97)] = CLASS["ear_left"]
-    labels[beside & (frame.across > 0.97)] = CLASS["ear_right"]
+    width = max(1, int(_MIN_EAR * np.count_nonzero(frame.oval) ** 0.5))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
+    for name, side in (("ear_left", frame.across < -0.97), ("ear_right", frame.across > 0.97)):
+        wide = cv2.morphologyEx((beside & side).astype(np.uint8), cv2.MORPH_OPEN, kernel)
+        count, parts, stats, _ = cv2.connectedComponentsWithStats(wide, connectivity=8)
+        if count > 1:
+            labels[parts == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())] = CLASS[name]
+
+
+def _dark_part(image_srgb: np.ndarray, outline: np.ndarray) -> np.ndarray:
+    """The hairs of a brow: what is darker than the skin above and below it, within its outline."""
+    import cv2
+
+    height = int(np.ptp(np.flatnonzero(outline.any(axis=1)))) + 1 if outline.any() else 0
+    if height < _MIN_BROW_PX:
+        return outline
+    grey = cv2.GaussianBlur(image_srgb, (0, 0), 0.7).astype(np.float32).mean(axis=2)
+    # Closing fills dark lines that are lower than the kernel: what it adds is how dark they are.
+    depth = cv2.morphologyEx(grey, cv2.MORPH_CLOSE, np.ones((height | 1, 1), np.uint8)) - grey
+    hair = float(np.percentile(depth[outline], 80))
+    dark = outline & (depth > 0.4 * hair)
+    # Fair brows that hardly differ from the skin, and brows under hair, keep their outline.
+    return dark if hair > _MIN_BROW_CONTRAST and dark.sum() > _MIN_BROW_SHARE * outline.sum() else outline
 
 
 def _hull(points: np.ndarray) -> np.ndarray:
