@@ -1,16 +1,18 @@
-"""Write the table of settings into docs/capture.md, from the configuration model itself.
+"""Write the tables of settings into docs/capture.md and docs/training.md, from the configuration models themselves.
 
     python docs/make_settings.py
 """
 
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
 
 from olatkit.capture.config import IngestConfig
+from olatkit.learn.config import TrainConfig
 
-PAGE = Path(__file__).parent / "capture.md"
+PAGES: dict[str, type[BaseModel]] = {"capture.md": IngestConfig, "training.md": TrainConfig}
 BEGIN, END = "<!-- settings: made by docs/make_settings.py -->\n", "<!-- end of settings -->\n"
 
 
@@ -27,10 +29,21 @@ def _rows(model: type[BaseModel], prefix: str) -> list[str]:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             rows += _rows(kind, f"{prefix}{name}.")
         else:
-            plain = isinstance(field.default, bool) or field.default is None
-            default = str(field.default).lower() if plain else field.default
-            rows.append(f"| `{prefix}{name}` | {_values(kind)} | `{default}` | {field.description} |")
+            rows.append(f"| `{prefix}{name}` | {_values(kind)} | `{_default(field.default)}` | {field.description} |")
+            for part in get_args(kind):
+                if isinstance(part, type) and issubclass(part, BaseModel):
+                    rows += _rows(part, f"{prefix}{name}[].")
     return rows
+
+
+def _default(value: Any) -> str:
+    """A default as one would write it in YAML."""
+    if isinstance(value, bool) or value is None:
+        return str(value).lower()
+    if isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
+        items = [", ".join(f"{key}: {_default(v)}" for key, v in item) for item in value]
+        return f"[{', '.join(f'{{{item}}}' for item in items)}]"
+    return "required" if value is PydanticUndefined else str(value)
 
 
 def _values(kind: Any) -> str:
@@ -42,18 +55,22 @@ def _values(kind: Any) -> str:
         return _values(kind.__origin__)
     parts = get_args(kind)
     if get_origin(kind) is tuple:
-        return f"[{', '.join(_values(part) for part in parts)}]"
-    if get_origin(kind) is not None and all(isinstance(part, str) for part in parts):
-        return ", ".join(parts)
+        return f"[{', '.join('...' if part is Ellipsis else _values(part) for part in parts)}]"
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return "settings"
+    if get_origin(kind) is Literal:
+        return ", ".join(map(str, parts))
     return ", ".join(_values(part) for part in parts)
 
 
-def page_with_table(page: str) -> str:
+def page_with_table(page: str, model: type[BaseModel] = IngestConfig) -> str:
     """The page with its table made anew."""
     head, _, rest = page.partition(BEGIN)
     _, _, tail = rest.partition(END)
-    return f"{head}{BEGIN}{settings_table()}{END}{tail}"
+    return f"{head}{BEGIN}{settings_table(model)}{END}{tail}"
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page_with_table(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for name, config in PAGES.items():
+        path = Path(__file__).parent / name
+        path.write_text(page_with_table(path.read_text(encoding="utf-8"), config), encoding="utf-8")
