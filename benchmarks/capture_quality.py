@@ -1,12 +1,13 @@
 """Quality of the demultiplexer on a moving head whose exact images are known, beside the bars it must reach.
 
-    python benchmarks/capture_quality.py [--scene-script FILE.py] [--size 128] [--speeds 0,30,100]
-        [--cases bars,crosstalk,margins] [--json FILE]
+    python benchmarks/capture_quality.py [--scene reference|embedded | --scene-script FILE.py] [--size 128]
+        [--speeds 0,30,100] [--cases bars,crosstalk,margins,parts] [--set motion.shading=true] [--json FILE]
 
 Scores in dB: A single-light images in the silhouette dilated by 3 px, B 3 px inside it, C relit in linear light, D
-relit in sRGB. Without a scene script the head of ``reference_head.py`` is filmed. Another script must define ``LIGHTS``
-(L, 3), ``setup(size, speed, start, crosstalk)`` returning (scene, camera, frames by tick, truth, mask, level) and
-``evaluate(estimate, truth, mask, level)``; ``camera.gt`` is the drive of its tracking frames.
+relit in sRGB. Filmed is the head of ``reference_head.py``, or with ``--scene embedded`` that of the simulated stage
+(``embedded_head.py``). A script of one's own must define ``LIGHTS`` (L, 3), ``setup(size, speed, start, crosstalk)``
+returning (scene, camera, frames by tick, truth, mask, level) and ``evaluate(estimate, truth, mask, level)``;
+``camera.gt`` is the drive of its tracking frames. It may have ``BARS`` and ``parts(scene)`` (pixels by name).
 """
 
 import argparse
@@ -21,11 +22,13 @@ from olatkit.capture.config import IngestConfig
 from olatkit.capture.demultiplex import assemble_imageset
 from olatkit.capture.moments import frame_features
 from olatkit.capture.plan import plan_capture
+from olatkit.cli.settings import read_config
 from olatkit.io.sources import ArrayStream
 from olatkit.rig import LightRig
 from olatkit.schedule import default_114
 
 COLUMNS = ("A", "B", "C", "D")
+SCENES = {"reference": "reference_head.py", "embedded": "embedded_head.py"}
 # Bars for a head at 128 px (a scene script may have its own), and how far A must lie above no compensation.
 BARS = {0: (49.7, 49.0, 56.0, 48.5), 30: (39.8, 41.2, 39.5, 34.6), 100: (38.6, 39.8, 38.2, 31.8)}
 MARGIN_OVER_NONE = {30: 10.0, 100: 15.0}
@@ -49,9 +52,15 @@ def bars_of(scene):
     return getattr(scene, "BARS", BARS)
 
 
-def settings(mode="blend", method="auto", crosstalk=0.0) -> IngestConfig:
-    """Default settings but for these."""
-    return IngestConfig.model_validate({"mode": mode, "motion": {"method": method}, "crosstalk": crosstalk})
+def margins_of(scene):
+    """How far A must lie above no compensation, by speed."""
+    return getattr(scene, "MARGIN_OVER_NONE", MARGIN_OVER_NONE)
+
+
+def settings(mode="blend", method="auto", crosstalk=0.0, chosen=()) -> IngestConfig:
+    """Default settings but for these; ``chosen`` are KEY=VALUE as for ``olatkit ingest --set``."""
+    given = [f"mode={mode}", f"motion.method={method}", f"crosstalk={crosstalk}"]
+    return read_config(IngestConfig, None, (*given, *chosen))
 
 
 def demultiplex(scene, frames, gain, config):
@@ -91,20 +100,25 @@ def show(label, values, bars=None):
     print(f"{label:36s} " + "  ".join(cells), flush=True)
 
 
-def run_bars(scene, size, speeds, result):
-    """The default beside no compensation, at every speed."""
-    bars = bars_of(scene)
+def run_bars(scene, size, speeds, result, chosen):
+    """The default (with the ``chosen`` settings) beside no compensation, at every speed."""
+    bars, margins = bars_of(scene), margins_of(scene)
     for speed in speeds:
         recording = scene.setup(size, float(speed), 0.0, 0.0)
         best, _ = score(scene, recording, settings())
         show(f"{speed:g} px/s, default", best, bars.get(speed) if size == 128 else None)
         result[f"{speed:g} default"] = best
+        if chosen:
+            name = ", ".join(chosen)
+            values, _ = score(scene, recording, settings(chosen=chosen))
+            show(f"{speed:g} px/s, {name}", values)
+            result[f"{speed:g} {name}"] = values
         for mode in ("nearest", "causal", "blend"):
             plain, _ = score(scene, recording, settings(mode, "none"))
             show(f"{speed:g} px/s, no compensation, {mode}", plain)
             result[f"{speed:g} none {mode}"] = plain
-            if mode == "nearest" and speed in MARGIN_OVER_NONE:
-                show("  A above it", [best[0] - plain[0]], [MARGIN_OVER_NONE[speed]])
+            if mode == "nearest" and speed in margins:
+                show("  A above it", [best[0] - plain[0]], [margins[speed]])
         nearest, _ = score(scene, recording, settings("nearest"))
         show(f"{speed:g} px/s, nearest", nearest)
         result[f"{speed:g} nearest"] = nearest
@@ -123,6 +137,22 @@ def run_crosstalk(scene, size, result):
                 bars = (CROSSTALK_BAR, None, None, None) if barred else None
                 show(f"{speed} px/s, crosstalk {share:.2f}, {name} {plan.findings['crosstalk']:.4f}", values, bars)
                 result[f"{speed} crosstalk {share:g} {name}"] = values
+
+
+def run_parts(scene, size, speeds, result, chosen):
+    """Where the error is: PSNR of single lights and share of the squared error by part of the subject."""
+    for speed in speeds:
+        recording = scene.setup(size, float(speed), 0.0, 0.0)
+        subject, camera, frames, truth, mask, level = recording
+        estimate, _ = demultiplex(scene, frames, camera.gt, settings(chosen=chosen))
+        square = np.square(np.clip(estimate / level, 0, 1) - np.clip(truth / level, 0, 1)).mean(axis=(0, 3))
+        for name, pixels in scene.parts(subject).items():
+            some = pixels & mask
+            row = {"pixels": int(some.sum()), "db": float(-10 * np.log10(square[some].mean())),
+                   "share_of_error": float(square[some].sum() / square[mask].sum())}
+            print(f"{speed:g} px/s, {name:12s} {row['pixels']:6d} px {row['db']:6.2f} dB "
+                  f"{100 * row['share_of_error']:5.1f} % of the error", flush=True)
+            result[f"{speed:g} {name}"] = row
 
 
 def run_margins(scene, size, result):
@@ -144,23 +174,30 @@ def run_margins(scene, size, result):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--scene-script", type=Path, default=Path(__file__).with_name("reference_head.py"))
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--scene", choices=SCENES, default="reference")
+    which.add_argument("--scene-script", type=Path)
     parser.add_argument("--size", type=int, default=128, help="picture size; the margins are meant for 256")
     parser.add_argument("--speeds", default="0,30,100", help="peak image speeds, px/s")
-    parser.add_argument("--cases", default="bars,crosstalk", help="bars, crosstalk, margins")
+    parser.add_argument("--cases", default="bars,crosstalk", help="bars, crosstalk, margins, parts (embedded only)")
+    parser.add_argument("--set", dest="chosen", action="append", default=[], metavar="KEY=VALUE",
+                        help="measure this setting of ingest too, e.g. motion.shading=true")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    scene, result = load_scene(args.scene_script), {}
-    print(f"{args.scene_script.name}, {args.size} px{'':20s}" + "       ".join(COLUMNS))
+    script = args.scene_script or Path(__file__).with_name(SCENES[args.scene])
+    scene, result, speeds = load_scene(script), {}, [float(s) for s in args.speeds.split(",")]
+    print(f"{script.name}, {args.size} px{'':20s}" + "       ".join(COLUMNS))
     for case in args.cases.split(","):
         if case == "bars":
-            run_bars(scene, args.size, [float(s) for s in args.speeds.split(",")], result)
+            run_bars(scene, args.size, speeds, result, args.chosen)
+        elif case == "parts" and hasattr(scene, "parts"):
+            run_parts(scene, args.size, speeds, result, args.chosen)
         elif case == "crosstalk":
             run_crosstalk(scene, args.size, result)
         elif case == "margins":
             run_margins(scene, args.size, result)
         else:
-            parser.error(f"case {case!r}, expected bars, crosstalk or margins")
+            parser.error(f"case {case!r}, expected bars, crosstalk or margins, or parts with --scene embedded")
     if args.json:
         args.json.write_text(json.dumps(result, indent=1))
 

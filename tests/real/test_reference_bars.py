@@ -1,4 +1,4 @@
-"""Quality bars of the demultiplexer on moving heads in closed form, by the benchmark that prints the whole table."""
+"""Quality bars of the demultiplexer on moving heads whose images are known, by the benchmark that prints the table."""
 
 import sys
 from pathlib import Path
@@ -27,7 +27,7 @@ def check_bars(quality, scene, speed):
         assert value >= bar, f"{name} at {speed} px/s: {value:.2f} dB, bar {bar}"
     if speed:
         none, _ = quality.score(scene, recording, quality.settings("nearest", "none"))
-        assert best[0] - none[0] >= quality.MARGIN_OVER_NONE[speed]
+        assert best[0] - none[0] >= quality.margins_of(scene)[speed]
         nearest, _ = quality.score(scene, recording, quality.settings("nearest"))
         assert best[0] > nearest[0] + 1
 
@@ -55,6 +55,22 @@ def test_bars_on_the_reference_head(quality, own_head, speed):
 @pytest.mark.slow
 def test_crosstalk_on_the_reference_head(quality, own_head):
     check_crosstalk(quality, own_head)
+
+
+@pytest.fixture(scope="module")
+def embedded_head(quality):
+    return quality.load_scene(BENCHMARKS / "embedded_head.py")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("speed", [0, 30, 100])
+def test_bars_on_the_embedded_head(quality, embedded_head, speed):
+    check_bars(quality, embedded_head, speed)
+
+
+@pytest.mark.slow
+def test_crosstalk_on_the_embedded_head(quality, embedded_head):
+    check_crosstalk(quality, embedded_head)
 
 
 @pytest.fixture(scope="module")
