@@ -180,12 +180,11 @@ def _quiet_dask() -> Iterator[None]:
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
-    try:
-        with dask.config.set({workers: {**dask.config.get(workers, {}), "DASK_LOGGING__DISTRIBUTED": "critical"}}):
-            yield
-    finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)
+    with dask.config.set({workers: {**dask.config.get(workers, {}), "DASK_LOGGING__DISTRIBUTED": "critical"}}):
+        yield
+    # After an error they stay quiet: a client that lost its scheduler goes on to complain from its own thread.
+    for logger, level in zip(loggers, before, strict=True):
+        logger.setLevel(level)
 
 
 def _one_thread(function: Callable[..., Any], *task: Any) -> Any:
