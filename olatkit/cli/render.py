@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from olatkit.cli.options import overwrite_option, progress_bar
+from olatkit.cli.orientation import orientation_options, read_map
 
 if TYPE_CHECKING:
     from olatkit.jobs.lightings import Lighting, MapSource
 
 FORMATS = ("png", "png16", "exr", "mp4", "prores", "ffv1")
 METHODS = ("voronoi", "nearest", "barycentric", "lobe")
-_AXES = ("-z", "+z", "+x", "-x", "+y", "-y")
 _PATH = click.Path(path_type=Path)
 _POSITIVE = click.FloatRange(0, min_open=True)
 
@@ -88,12 +88,7 @@ def _parse_place(_ctx: click.Context, _param: click.Parameter, value: str | None
 @click.option("--matte", metavar="FILE|FOLDER",
               help="Where the subject is: one picture, or one per imageset.  [default: found in the take]")
 @click.option("--ball", is_flag=True, help="Show a mirror ball and a diffuse ball in the same light beside the picture.")
-@click.option("--center", type=click.Choice(_AXES), default="-z", show_default=True,
-              help="Direction that the centre of the map shows; -z is behind the subject.")
-@click.option("--up", type=click.Choice(_AXES), default="+y", show_default=True,
-              help="Direction that the top row of the map shows.")
-@click.option("--flip", is_flag=True, help="Mirror the map left and right, for maps drawn as seen from outside.")
-@click.option("--any-aspect", is_flag=True, help="Accept large maps that are not twice as wide as high.")
+@orientation_options
 @click.option("--device", default="cpu", show_default=True, help="cpu, or a torch device such as cuda.")
 @click.option("--precision", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True,
               help="bfloat16 is faster for many lightings where the processor has it, and errs by 0.1 to 0.2 %.")
@@ -163,7 +158,6 @@ def _find_lightings(
 def _open_map(path: Path, orientation: dict[str, Any]) -> "MapSource":
     """A map file that is read later, but must be there now."""
     from olatkit.errors import FormatError
-    from olatkit.io.environments import read_environment
     from olatkit.jobs.lightings import MapSource
 
     try:
@@ -171,4 +165,4 @@ def _open_map(path: Path, orientation: dict[str, Any]) -> "MapSource":
     except OSError as error:
         raise FormatError(f"{path}: cannot be read: {error.strerror}") from error
     stamp = f"{path.name} {status.st_size} {status.st_mtime_ns} {sorted(orientation.items())}"
-    return MapSource(path.stem, lambda: read_environment(path, **orientation), stamp)
+    return MapSource(path.stem, lambda: read_map(path, orientation), stamp)
