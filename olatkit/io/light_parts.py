@@ -57,7 +57,8 @@ def join_light_parts(
             joined.write_light(light, codes)
             beyond += count
             linear = radiance_codes.decode(codes) if header.encoding == "sqrt12" else codes
-            full += linear * header.rig.gains[light] * bool(header.rig.enabled[light])
+            if header.rig.enabled[light]:
+                full += linear * header.rig.gains[light].astype(np.float32)
             if progress is not None:
                 progress(light + 1, len(parts))
         joined.finish(_rows(full.astype(np.float32), quality, {"beyond_codes": float(beyond)}))

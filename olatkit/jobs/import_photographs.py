@@ -224,16 +224,17 @@ def _import_light(parts: str, digest: str, light: int) -> None:
         photograph = read_photograph(picture, plan.manifest.pictures)
         whole = _developed(photograph, plan, picture.name)
         if shared.ambient is not None:
-            whole = whole - shared.ambient
-        whole = whole / plan.header.rig.gains[light].astype(np.float32)
+            whole -= shared.ambient
+        whole /= plan.header.rig.gains[light].astype(np.float32)
         if shared.matrix is not None:
             whole = whole @ shared.matrix.T
         clipped = _cut(photograph.saturated.astype(np.float32), plan)
         if shared.mask is not None:
-            whole = whole * shared.mask[..., None]
+            whole *= shared.mask[..., None]
             clipped = clipped[shared.mask]
         flags = SATURATED if float((clipped > 0).mean()) > SATURATED_SHARE else 0
         linear = whole[top : top + height, left : left + width]
+        del photograph, whole
     codes, beyond = _encode(linear, plan.header.encoding)
     write_light_part(path, codes, plan.header, digest, quality=flags | (CLIPPED_CODES if beyond else 0), beyond=beyond)
 
