@@ -96,7 +96,7 @@ def test_table_of_settings_is_up_to_date() -> None:
     assert module.page_with_table(CAPTURE) == CAPTURE, "run python docs/make_settings.py"
 
 
-@pytest.mark.parametrize("kind", ["ingest", "render", "simulate"])
+@pytest.mark.parametrize("kind", ["ingest", "render", "simulate", "train"])
 def test_every_option_of_ingest_is_a_sentence(kind: str) -> None:
     command: click.Command = import_module(f"olatkit.cli.{kind}").command
     bare = [p.opts[0] for p in command.params if isinstance(p, click.Option) and not p.help]

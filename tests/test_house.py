@@ -51,7 +51,7 @@ def test_start_up_imports_nothing_heavy(statement: str) -> None:
     assert shown.rstrip().splitlines()[-1] == "loaded:"
 
 
-@pytest.mark.parametrize("command", ["bank", "envmap", "info", "ingest", "render", "simulate"])
+@pytest.mark.parametrize("command", ["bank", "envmap", "info", "ingest", "render", "simulate", "train"])
 def test_help_of_a_command_imports_no_engine(command: str) -> None:
     code = (
         f"import sys; sys.argv = ['olatkit', '{command}', '--help']\n"
