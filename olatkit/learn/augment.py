@@ -11,7 +11,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from olatkit.learn.warp import in_frame, warp_to_other
+from olatkit.learn.warp import warp_to_other
 
 # Classes of CelebAMask-HQ whose left and right change places in a mirrored picture.
 MIRRORED_CLASSES = ((2, 3), (4, 5), (7, 8))
@@ -156,7 +156,11 @@ def find_occluded(flow: Tensor, *, relative: float = 0.01, slack: float = 0.5) -
     back = warp_to_other(flow, flow)
     error = (flow + back).square().sum(2, keepdim=True)
     allowed = relative * (flow.square().sum(2, keepdim=True) + back.square().sum(2, keepdim=True)) + slack
-    return ((error >= allowed) | (in_frame(flow) == 0)).to(flow.dtype)
+    height, width = flow.shape[3:]
+    x = torch.arange(width, device=flow.device) + flow[:, :, :1]
+    y = torch.arange(height, device=flow.device)[:, None] + flow[:, :, 1:]
+    inside = (x >= -0.5) & (x < width - 0.5) & (y >= -0.5) & (y < height - 0.5)
+    return ((error >= allowed) | ~inside).to(flow.dtype)
 
 
 def _mirrored_classes(device: torch.device) -> Tensor:
