@@ -9,6 +9,7 @@ from olatkit.capture.checks import LightLevels, measure_light
 from olatkit.capture.demultiplex import assemble_imageset
 from olatkit.capture.moments import frame_features
 from olatkit.capture.plan import CapturePlan
+from olatkit.capture.prepare import FrameWindow
 from olatkit.capture.report import Picture, ReportExtras, render_report
 from olatkit.capture.report_plots import Comb
 from olatkit.color import luminance, to_srgb8
@@ -235,6 +236,16 @@ def _comb(plan: CapturePlan, stream: FrameStream) -> Comb:
     return Comb(ticks, means, tracking)
 
 
+class _HalfFrames(FrameWindow):
+    """Frames kept as half floats, which a picture of 8 bits does not show: two cycles of them are most of the memory."""
+
+    def frame(self, tick: int) -> np.ndarray:
+        return super().frame(tick).astype(np.float32)
+
+    def _prepare_block(self, block: int) -> dict[int, np.ndarray]:
+        return {tick: frame.astype(np.float16) for tick, frame in super()._prepare_block(block).items()}
+
+
 def _comparison(take: Take, plan: CapturePlan, stream: FrameStream) -> list[Picture]:
     """The imageset of fastest motion relit without and with motion compensation, and the region that gained most."""
     index = int(np.argmax(take.stats["motion_px"]))
@@ -244,7 +255,7 @@ def _comparison(take: Take, plan: CapturePlan, stream: FrameStream) -> list[Pict
     weights = light_weights(simple_sky(), take.rig)[None]
     without, with_ = _Sum(weights), _Sum(weights)
     assemble_imageset(
-        demultiplexer, plan.frames(stream), int(plan.references[index]),
+        demultiplexer, _HalfFrames(stream, plan.calibration, plan.ticks), int(plan.references[index]),
         lambda light, packed: without.add(light, _reduce(demultiplexer.region.unpack(packed), COMPARISON_PX)),
     )
     for light in range(len(take.rig)):
