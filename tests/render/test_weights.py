@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.spatial import SphericalVoronoi
 
@@ -57,11 +57,11 @@ def ring_rig() -> LightRig:
 
 
 def check_white_sky(rig: LightRig, size: tuple[int, int]) -> None:
-    """Within 0.1 % of exact areas, the promised accuracy, checked with an order of magnitude in hand."""
+    """Within 0.1 % of exact areas, the promised accuracy, checked with nearly two orders of magnitude in hand."""
     white = EnvironmentMap(np.ones((*size, 3), np.float32))
     exact = SphericalVoronoi(rig.directions).calculate_areas()
     weights = light_weights(white, rig)
-    np.testing.assert_allclose(weights, np.repeat(exact[:, None], 3, axis=1), rtol=1e-4)
+    np.testing.assert_allclose(weights, np.repeat(exact[:, None], 3, axis=1), rtol=2e-5)
     assert weights.sum(axis=0) == pytest.approx(4 * np.pi, rel=DOUBLE)
 
 
@@ -70,8 +70,8 @@ def check_white_sky(rig: LightRig, size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("size", SIZES)
 def test_the_sum_of_the_weights_is_the_power_of_the_map(method: str, size: tuple[int, int]) -> None:
-    if method == "lobe" and size == (512, 1024):
-        size = (256, 512)  # a matrix of 130 MB otherwise
+    if method not in CELLS and size == (512, 1024):
+        size = (128, 256)  # a matrix of 130 MB otherwise
     environment = random_map(*size)
     weights = light_weights(environment, default_rig(), method=method)
     np.testing.assert_allclose(weights.sum(axis=0), environment.power, rtol=DOUBLE)
@@ -91,17 +91,19 @@ def test_every_pixel_is_shared_out_whole(method: str) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_white_sky_gives_the_areas_of_spherical_voronoi_cells(size: tuple[int, int]) -> None:
-    for make_rig in (*RIGS.values(), ring_rig):
+    rigs = (*RIGS.values(), ring_rig) if size in ((16, 16), (37, 53)) else (default_rig, ring_rig)
+    for make_rig in rigs:
         check_white_sky(make_rig(), size)
 
 
 @settings(max_examples=15, deadline=None)
 @given(lights=st.integers(4, 60), seed=st.integers(0, 10_000))
+@example(lights=51, seed=55)  # an edge that passes close to a pole
 def test_white_sky_for_any_rig(lights: int, seed: int) -> None:
     rig = random_rig(lights, seed)
     exact = SphericalVoronoi(rig.directions).calculate_areas()
     # Absolute: the smallest cells of a random rig are slivers.
-    np.testing.assert_allclose(cell_areas(rig), exact, atol=1e-4 * 4 * np.pi / lights)
+    np.testing.assert_allclose(cell_areas(rig), exact, atol=2e-5 * 4 * np.pi / lights)
 
 
 @pytest.mark.parametrize("directions", [
@@ -319,11 +321,11 @@ def test_a_sun_of_constant_power_shines_alike_from_everywhere(method: str, make_
 def test_a_moving_sun_keeps_its_power_at_16x16_and_over_the_lights() -> None:
     rig, bright = default_rig(), 1e5
     for elevation_deg in (-88, -60, -5, 5, 20, 45, 60, 70, 75, 80, 88):
-        for azimuth_deg in (3, 100, 200, 341):
+        for azimuth_deg in (3, 200):
             e, a = np.radians(elevation_deg), np.radians(azimuth_deg)
             sun = np.array([np.cos(e) * np.sin(a), np.sin(e), np.cos(e) * np.cos(a)])
-            # Half a degree across, on a dim sky.
-            lit = latlong_directions(512, 1024) @ sun > np.cos(np.radians(0.5))
+            # A few pixels across, on a dim sky.
+            lit = latlong_directions(256, 512) @ sun > np.cos(np.radians(0.8))
             environment = EnvironmentMap(np.where(lit[..., None], bright, 0.1) * np.ones(3, np.float32))
             small = environment.downsample(16, 16)
             np.testing.assert_allclose(small.power / environment.power, 1, atol=1e-4)
@@ -421,7 +423,7 @@ def real_rigs(test_data: Path) -> dict[str, LightRig]:
 
 @pytest.mark.real_data
 def test_white_sky_of_the_real_dome(real_rigs: dict[str, LightRig]) -> None:
-    for size in SIZES:
+    for size in ((16, 16), (512, 1024)):
         check_white_sky(real_rigs["dome"], size)
 
 
