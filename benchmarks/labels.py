@@ -3,7 +3,7 @@
     python benchmarks/labels.py [--size 256] [--seeds 1,2,3,5,12,17] [--models FOLDER] [--presets smooth,medium]
         [--take TAKE --truth TRUTH.h5] [--portrait PICTURE --out LABELS.png]
 
-Without --take, heads are lit by 114 lights with the noise of a sensor, at three instants 40 ms apart. With --take, an
+Without --take, heads are lit by 114 lights with the noise of a sensor, at four instants 40 ms apart. With --take, an
 ingested simulated take is scored against its truth (`olatkit simulate --truth all`). IoU: intersection over union, mean
 over heads. `landmarks` needs the small models, see `olatkit models fetch`.
 """
@@ -25,7 +25,7 @@ from olatkit.vision.parsing import CLASSES
 from olatkit.vision.parsing_landmarks import missing_for_landmarks
 from olatkit.vision.temporal_labels import vote_labels
 
-INSTANTS_S = (0.40, 0.44, 0.48)
+INSTANTS_S = (0.40, 0.44, 0.48, 0.52)
 SPEEDS = (60, 150, 300)  # px/s at 256 pixels, taken in turn
 FULL_WELL_E, READ_NOISE_E = 20_000, 20
 COLOURS = np.array([
@@ -73,7 +73,7 @@ def simulated(seed: int, size: int, speed: float) -> Scene:
 
 
 def ingested(take_path: Path, truth_path: Path) -> list[Scene]:
-    """Every three neighbouring instants of a take whose truth is known."""
+    """Every four neighbouring instants of a take whose truth is known."""
     import h5py
 
     import olatkit
@@ -82,15 +82,15 @@ def ingested(take_path: Path, truth_path: Path) -> list[Scene]:
     with h5py.File(truth_path) as truth:
         row = {int(tick): i for i, tick in enumerate(truth["r_tick"])}
         ticks = [int(tick) for tick in take.reference_ticks]
-        for first in range(0, len(ticks) - 2, 3):
-            rows = [row[tick] for tick in ticks[first : first + 3] if tick in row]
-            if len(rows) == 3 and rows[2] == rows[0] + 2:
-                flows = [(truth["flow_fw"][i], truth["occ_fw"][i].astype(bool)) for i in rows[:2]]
-                stacks = [take[i].radiance for i in range(first, first + 3)]
+        for first in range(0, len(ticks) - 3, 4):
+            rows = [row[tick] for tick in ticks[first : first + 4] if tick in row]
+            if len(rows) == 4 and rows[3] == rows[0] + 3:
+                flows = [(truth["flow_fw"][i], truth["occ_fw"][i].astype(bool)) for i in rows[:3]]
+                stacks = [take[i].radiance for i in range(first, first + 4)]
                 alpha, label = [truth["mask"][i] / 255 for i in rows], [truth["label"][i] for i in rows]
                 scenes.append(make_scene(f"{take_path.name} {first}", stacks, take.rig, alpha, label, flows))
     if not scenes:
-        raise SystemExit(f"{truth_path}: no three neighbouring instants of {take_path}; simulate with --truth all")
+        raise SystemExit(f"{truth_path}: no four neighbouring instants of {take_path}; simulate with --truth all")
     return scenes
 
 
@@ -147,13 +147,14 @@ def report_labels(scenes: list[Scene], models: str | None) -> None:
         began = time.perf_counter()
         alone = [labeller.parse(image, matte) for image, matte in zip(scene.srgb, scene.matte, strict=True)]
         spent, count = spent + time.perf_counter() - began, count + len(alone)
-        past, future = flow_pair(*scene.srgb[:2], LabelConfig()), flow_pair(*scene.srgb[1:], LabelConfig())
-        voted = vote_labels(alone[1], [
-            (alone[0], past.backward, past.occluded_backward), (alone[2], future.forward, future.occluded_forward)
-        ])
+        pairs = [flow_pair(*two, LabelConfig()) for two in pairwise(scene.srgb)]
+        voted = [vote_labels(alone[i], [
+            (alone[i - 1], pairs[i - 1].backward, pairs[i - 1].occluded_backward),
+            (alone[i + 1], pairs[i].forward, pairs[i].occluded_forward),
+        ]) for i in (1, 2)]
         tables.append([[union_share(found == c, scene.label[1] == c) for c in range(len(CLASSES))]
-                       for found in (alone[1], voted)])
-        flicker.append([changed(scene, found, alone[2]) for found in (alone[1], voted, scene.label[1])])
+                       for found in (alone[1], voted[0])])
+        flicker.append([changed(scene, *two) for two in (alone[1:3], voted, scene.label[1:3])])
     known = np.isfinite(tables)
     mean = np.where(known, tables, 0).sum(axis=0) / np.where(known.any(axis=0), known.sum(axis=0), np.nan)
     print(f"\nbackend {labeller.name}: IoU by class, {spent / count:.2f} s per picture\n{'':<14} alone  voted")
@@ -161,8 +162,9 @@ def report_labels(scenes: list[Scene], models: str | None) -> None:
         if np.isfinite(mean[0, c]):
             print(f"  {name:<12} {mean[0, c]:6.3f} {mean[1, c]:6.3f}")
     print(f"  {'mean':<12} {np.nanmean(mean[0]):6.3f} {np.nanmean(mean[1]):6.3f}")
-    before, after, _ = 100 * np.mean(flicker, axis=0)
-    print(f"points of the subject whose label changes to the next picture's: {before:.2f} % alone, {after:.2f} % voted")
+    before, after, true = 100 * np.mean(flicker, axis=0)
+    print(f"visible points whose label changes to the next instant: {before:.2f} % alone, {after:.2f} % voted, "
+          f"{true:.2f} % in truth")
 
 
 def changed(scene: Scene, labels: np.ndarray, following: np.ndarray) -> float:

@@ -1,8 +1,10 @@
-"""Foreground of simple pictures."""
+"""Foreground of simple pictures and of stacks, coverage by matting."""
 
 import numpy as np
+import pytest
 
-from olatkit.vision.matting import foreground_mask
+from olatkit.geometry import fibonacci_directions
+from olatkit.vision.matting import alpha_matte, foreground_mask, stack_foreground
 
 Y, X = np.mgrid[0:80, 0:100]
 DISC = (Y - 40) ** 2 + (X - 55) ** 2 < 25**2
@@ -40,3 +42,68 @@ def test_a_threshold_wins():
     grey = np.where(DISC, 0.5, 0.0)
     assert not foreground_mask(grey, threshold=0.6).any()
     assert agreement(foreground_mask(grey, threshold=0.25), DISC) > 0.93
+
+
+def lit_ball(hair, lights=24, size=96, noise=1e-3):
+    """Pictures of a ball under lights all around, its upper half of another reflectance, and its mask."""
+    y, x = (np.mgrid[:size, :size] - (size - 1) / 2) / (size * 0.35)
+    inside = x**2 + y**2 < 1
+    normal = np.stack([x, -y, np.sqrt(np.maximum(1 - x**2 - y**2, 0))], -1)
+    directions = fibonacci_directions(lights)
+    shade = np.maximum(np.einsum("hwc,lc->lhw", normal, directions), 0) * inside * np.where(y < 0, hair, 0.6)
+    pictures = np.repeat(shade[..., None], 3, axis=-1) + np.random.default_rng(1).normal(0, noise, (*shade.shape, 3))
+    return pictures.astype(np.float32), inside
+
+
+@pytest.mark.parametrize("hair", [0.6, 0.1, 0.05])
+def test_black_hair_belongs_to_the_subject(hair):
+    pictures, inside = lit_ball(hair)
+    found = stack_foreground(pictures)
+    assert set(np.unique(found)) == {0, 1}
+    assert (inside & (found == 0)).sum() < 0.005 * inside.sum()
+    assert agreement(found > 0.5, inside) > 0.88
+
+
+def test_what_was_not_recorded_is_no_noise():
+    pictures, inside = lit_ball(0.1)
+    pictures[:, :10] = 0
+    pictures[:, :, -12:] = 0
+    assert agreement(stack_foreground(pictures) > 0.5, inside) > 0.88
+    assert not stack_foreground(np.zeros((4, 8, 8, 3), np.float32)).any()
+
+
+def composite(size=64):
+    """A ramp of coverage between two textured colours, 8 bit, and the coverage."""
+    alpha = np.clip((np.arange(size) - 24) / 16, 0, 1)[None, :] * np.ones((size, 1))
+    front, back = np.array([200, 120, 60.0]), np.array([20, 40, 90.0])
+    image = alpha[..., None] * front + (1 - alpha[..., None]) * back
+    return np.round(image).astype(np.uint8), alpha
+
+
+def test_a_matte_of_known_coverage_is_found():
+    pytest.importorskip("pymatting")
+    image, alpha = composite()
+    trimap = np.where(alpha >= 1, 1.0, np.where(alpha <= 0, 0.0, 0.5))
+    found = alpha_matte(image, trimap)
+    assert found.dtype == np.float32
+    assert np.abs(found - alpha).max() < 0.03
+    assert (found[trimap == 1] == 1).all()
+    assert (found[trimap == 0] == 0).all()
+
+
+def test_a_mask_gets_a_band():
+    pytest.importorskip("pymatting")
+    image, alpha = composite()
+    found = alpha_matte(image, (alpha > 0.2).astype(float), band_px=14)
+    assert np.abs(found - alpha).mean() < 0.01
+    assert np.abs((alpha > 0.2) - alpha).mean() > 0.05
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 0.5])
+def test_a_mask_without_an_edge_stays(level):
+    assert (alpha_matte(composite()[0], np.full((64, 64), level)) == level).all()
+
+
+def test_matte_and_picture_must_agree():
+    with pytest.raises(ValueError, match=r"expected \(30, 64, 3\) uint8"):
+        alpha_matte(composite()[0], np.zeros((30, 64)))
