@@ -77,6 +77,6 @@ def _run(
         raise FormatError(f"{model.path}: outputs have shapes {shapes}, expected one of {(1, 2, *size)}")
     flow = np.ascontiguousarray(flows[-1][0].transpose(1, 2, 0), np.float32)
     if scaled:
-        flow = cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR)
-        flow *= np.array([width / size[1], height / size[0]], np.float32)
+        ratio = np.array([width / size[1], height / size[0]], np.float32)
+        flow = np.asarray(cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR), np.float32) * ratio
     return np.ascontiguousarray(flow[:height, :width])

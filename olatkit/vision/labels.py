@@ -46,7 +46,9 @@ class LabelConfig(BaseModel):
 class Labeller(Protocol):
     """What makes label maps; ``name`` says which backend made them."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The backend: 'onnx', 'landmarks', 'truth' or 'foreground'."""
 
     def parse(
         self, fully_lit_srgb: np.ndarray, foreground: np.ndarray | None, tick: int | None = None
@@ -137,7 +139,7 @@ class TruthLabels:
         import cv2
 
         check_picture(fully_lit_srgb, foreground)
-        if tick not in self.labels:
+        if tick is None or tick not in self.labels:
             raise ConfigError(f"the truth has no labels at tick {tick}, it has {_some(self.labels)}; simulate with "
                               "--truth all, and use the truth of this very take")
         height, width = fully_lit_srgb.shape[:2]

@@ -92,7 +92,7 @@ def alpha_matte(image_srgb: np.ndarray, trimap_or_foreground: np.ndarray, *, ban
         1 surely foreground, 0 surely background, values between are sought. A mask of 0 and 1 alone becomes a trimap
         by a band around its edge.
     band_px : int, optional
-        Half width of that band; a 64th of the shorter side by default.
+        Half width of that band; a 32nd of the shorter side by default.
 
     Returns
     -------
@@ -114,7 +114,7 @@ def alpha_matte(image_srgb: np.ndarray, trimap_or_foreground: np.ndarray, *, ban
     if image_srgb.shape != (*trimap.shape, 3) or image_srgb.dtype != np.uint8:
         raise ValueError(f"picture is {image_srgb.shape} {image_srgb.dtype}, expected {(*trimap.shape, 3)} uint8")
     if not ((trimap > 0) & (trimap < 1)).any():
-        trimap = _grow_band(trimap, band_px if band_px is not None else max(2, min(trimap.shape) // 64))
+        trimap = _grow_band(trimap, band_px if band_px is not None else max(3, min(trimap.shape) // 32))
     unknown = (trimap > 0) & (trimap < 1)
     out = (trimap >= 1).astype(np.float32)
     if not unknown.any() or not out.any() or (trimap > 0).all():

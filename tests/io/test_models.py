@@ -74,7 +74,7 @@ def test_a_damaged_file_is_replaced_only_when_asked(tmp_path):
     models.fetch_models(folder, source=wheel)
     (folder / "a.tflite").write_bytes(b"first netw")
     assert states(folder) == ["damaged", "there"]
-    with pytest.raises(FormatError, match="SHA-256 is .*olatkit models fetch --overwrite"):
+    with pytest.raises(FormatError, match=r"SHA-256 is .*olatkit models fetch --overwrite"):
         find_model("a.tflite", folder)
     with pytest.raises(FormatError, match="give --overwrite"):
         models.fetch_models(folder, source=wheel)

@@ -155,7 +155,7 @@ def test_what_is_not_there_is_said():
     with pytest.raises(ConfigError, match="set flow_onnx to an ONNX file"):
         flow_pair(picture, picture, LabelConfig(flow="onnx"))
     if not hasattr(cv2, "cuda_NvidiaOpticalFlow_2_0"):
-        with pytest.raises(ConfigError, match="built without NVIDIA's optical flow.*use flow 'dis'"):
+        with pytest.raises(ConfigError, match=r"built without NVIDIA's optical flow.*use flow 'dis'"):
             flow_pair(picture, picture, LabelConfig(flow="nvidia"))
     with pytest.raises(ValueError, match="expected the same size"):
         flow_pair(picture, picture[:30], LabelConfig())

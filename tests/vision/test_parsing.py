@@ -168,7 +168,7 @@ def test_auto_takes_what_is_there(tmp_path, caplog):
 
 def test_missing_models_name_the_command(tmp_path):
     pytest.importorskip("ai_edge_litert")
-    with pytest.raises(FormatError, match="missing .*olatkit models fetch"):
+    with pytest.raises(FormatError, match=r"missing .*olatkit models fetch"):
         make_labeller(LabelConfig(parsing="landmarks", models=str(tmp_path)))
     (tmp_path / "face_detection_short_range.tflite").write_bytes(b"other")
     with pytest.raises(FormatError, match=r"SHA-256 is .*expected bbff11ce"):
