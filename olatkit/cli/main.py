@@ -30,7 +30,7 @@ COMMANDS = {
 }
 
 # Commands that keep what they have done when they are stopped, and go on from there when they are run again.
-RESUMABLE = frozenset({"bank", "build-shards", "ingest", "import", "normals"})
+RESUMABLE = frozenset({"bank", "build-shards", "ingest", "import", "normals", "render"})
 
 
 def load_command(name: str) -> click.Command:
