@@ -9,6 +9,8 @@ from olatkit.vision.face_points import CHIN, FOREHEAD, JAW_LEFT, JAW_RIGHT, OVAL
 REGIONS = ("skin", "neck", "cloth", "hair")
 # Bins per axis of the colour histograms, and how often colours and regions are found from each other.
 _BINS, _ROUNDS = 20, 4
+# Hair that differs less than this from the skin (in CIE Lab) is a bald head: a shaved one lies at 3, grey stubble at 5.
+_BALD = 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,10 +78,12 @@ def region_likelihoods(image_srgb: np.ndarray, person: np.ndarray, frame: FaceFr
     Notes
     -----
     Regions and their colour histograms are found in turn from each other (expectation maximisation), starting from
-    the priors. Skin and neck share one histogram.
+    the priors. Skin and neck share one histogram. Hair whose mean colour hardly differs from that of the skin is a
+    bald head, and counts as skin.
     """
     priors = region_priors(frame)
-    bins = _colour_bins(image_srgb)
+    lab = _smooth_lab(image_srgb)
+    bins = _colour_bins(lab)
     index = np.ravel_multi_index(tuple(bins[person].T), (_BINS,) * 3)
     prior = priors[:, person]
     share = prior
@@ -87,17 +91,30 @@ def region_likelihoods(image_srgb: np.ndarray, person: np.ndarray, frame: FaceFr
         colours = np.stack([_histogram(index, weight) for weight in (share[0] + share[1], share[2], share[3])])
         share = prior * colours[[0, 0, 1, 2]][:, index]
         share /= share.sum(axis=0)
+    if _colour_difference(lab[person], share[0], share[3]) < _BALD:
+        share[0] += share[3]
+        share[3] = 0
     out = priors.copy()
     out[:, person] = share
     return out
 
 
-def _colour_bins(image_srgb: np.ndarray) -> np.ndarray:
-    """Histogram bin of every pixel in CIE Lab, (H, W, 3): colour finer than lightness, which shading changes."""
+def _smooth_lab(image_srgb: np.ndarray) -> np.ndarray:
+    """CIE Lab of the slightly blurred picture, (H, W, 3) float32."""
     import cv2
 
     smooth = cv2.GaussianBlur(image_srgb, (0, 0), 1.0)
-    lab = cv2.cvtColor(smooth.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    return cv2.cvtColor(smooth.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+
+
+def _colour_difference(lab: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
+    """Distance between the mean Lab colours of two regions, given as weights of the pixels (N, 3)."""
+    means = [weight @ lab / max(float(weight.sum()), 1e-6) for weight in (first, second)]
+    return float(np.linalg.norm(means[0] - means[1]))
+
+
+def _colour_bins(lab: np.ndarray) -> np.ndarray:
+    """Histogram bin of every pixel, (H, W, 3)."""
     scaled = (lab - np.array([0, -50, -50], np.float32)) / np.array([100, 100, 100], np.float32) * _BINS
     return np.clip(scaled.astype(int), 0, _BINS - 1)
 
@@ -107,6 +124,7 @@ def _histogram(index: np.ndarray, weight: np.ndarray) -> np.ndarray:
     from scipy.ndimage import gaussian_filter
 
     counts = np.bincount(index, weight, _BINS**3).reshape(_BINS, _BINS, _BINS)
+    # Lightness, which shading changes, is blurred more than colour.
     smooth = gaussian_filter(counts, (1.2, 0.7, 0.7), mode="nearest").ravel()
     return (smooth / max(smooth.sum(), 1e-12) + 1e-6).astype(np.float32)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from olatkit.errors import ConfigError
+from olatkit.vision.matting_laplacian import spread
 
 # Share of the recorded pixels, in percent, that is surely background: the level of the noise.
 _NOISE_PERCENTILE = 2
@@ -107,28 +107,21 @@ def alpha_matte(image_srgb: np.ndarray, trimap_or_foreground: np.ndarray, *, ban
     References
     ----------
     Levin, Lischinski and Weiss, "A closed-form solution to natural image matting", IEEE TPAMI 30(2), 2008,
-    doi:10.1109/TPAMI.2007.1177. Germer, Uelwer, Conrad and Harmeling, "PyMatting", JOSS 5(54), 2020,
-    doi:10.21105/joss.02481.
+    doi:10.1109/TPAMI.2007.1177.
     """
-    trimap = np.asarray(trimap_or_foreground, np.float64)
+    trimap = np.clip(np.asarray(trimap_or_foreground, np.float64), 0, 1)
     if image_srgb.shape != (*trimap.shape, 3) or image_srgb.dtype != np.uint8:
         raise ValueError(f"picture is {image_srgb.shape} {image_srgb.dtype}, expected {(*trimap.shape, 3)} uint8")
     if not ((trimap > 0) & (trimap < 1)).any():
         trimap = _grow_band(trimap, band_px if band_px is not None else max(3, min(trimap.shape) // 32))
     unknown = (trimap > 0) & (trimap < 1)
-    out = (trimap >= 1).astype(np.float32)
-    if not unknown.any() or not out.any() or (trimap > 0).all():
-        return np.clip(trimap, 0, 1).astype(np.float32)
-    try:
-        from pymatting import estimate_alpha_cf
-    except ImportError as error:
-        raise ConfigError("mattes need pymatting: pip install 'olatkit[labels]'") from error
+    if not unknown.any():
+        return trimap.astype(np.float32)
     box = _around(unknown, margin=8)
-    part = np.where(unknown[box], 0.5, trimap[box] >= 1)
-    if not (part == 1).any() or not (part == 0).any():
-        return np.clip(trimap, 0, 1).astype(np.float32)
-    alpha = estimate_alpha_cf(image_srgb[box] / 255.0, part)
-    out[box] = np.where(unknown[box], np.clip(alpha, 0, 1), part)
+    # Unknown pixels start from what the trimap says of them; nothing else holds them to it.
+    found = spread(image_srgb[box], trimap[box][None], unknown[box], np.zeros_like(trimap[box]))[0]
+    out = trimap.astype(np.float32)
+    out[box] = found
     return out
 
 

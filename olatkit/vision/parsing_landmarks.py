@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 # Longer side on which regions are settled; features are drawn at full size.
 _SIDE = 256
 # Hair reaches above this height of the face, and is at least this share of the person.
-_HAIR_REACH, _MIN_HAIR = 0.6, 0.002
+_HAIR_REACH, _MIN_HAIR = 0.9, 0.002
 # Ears are at least this wide, relative to the side of a square as large as the face.
 _MIN_EAR = 0.06
 # Brows lower than this [px], with less contrast to the skin [8-bit levels], or whose dark part is a smaller share of

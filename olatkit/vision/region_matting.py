@@ -1,8 +1,8 @@
-"""Uncertain regions become clean ones: soft guesses are propagated along the colours of the picture."""
+"""Uncertain regions become clean ones: soft guesses are spread along the colours of the picture."""
 
 import numpy as np
 
-from olatkit.errors import ConfigError
+from olatkit.vision.matting_laplacian import spread
 
 # Weight of a sure guess against the smoothness of the matte.
 _TRUST = 0.1
@@ -11,7 +11,7 @@ _SURE = 0.8
 
 
 def matte_regions(image_srgb: np.ndarray, likelihoods: np.ndarray, person: np.ndarray) -> np.ndarray:
-    """Settle several regions at once by the matting Laplacian.
+    """Settle several regions at once by matting.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def matte_regions(image_srgb: np.ndarray, likelihoods: np.ndarray, person: np.nd
     Returns
     -------
     ndarray, shape (K, H, W), float32
-        Mattes of the regions, 0 to 1.
+        Mattes of the regions, 0 to 1; their sum is 1 inside.
 
     Raises
     ------
@@ -34,37 +34,12 @@ def matte_regions(image_srgb: np.ndarray, likelihoods: np.ndarray, person: np.nd
 
     Notes
     -----
-    Each matte α minimises αᵀLα + Σ c (α - p)², with the matting Laplacian L, the guess p and the certainty c, the
-    square of the best probability's lead. Pixels whose certainty is high keep their guess, unless they lie beside
-    uncertain ones. The mattes of all regions sum to 1 by construction.
-
-    References
-    ----------
-    Levin, Lischinski and Weiss, "A closed-form solution to natural image matting", IEEE TPAMI 30(2), 2008,
-    doi:10.1109/TPAMI.2007.1177.
+    A guess counts by its certainty, the square of the best probability's lead. Pixels of high certainty keep their
+    guess, unless they lie beside uncertain ones.
     """
-    try:
-        from pymatting import cf_laplacian, cg, ichol
-    except ImportError as error:
-        raise ConfigError("mattes need pymatting: pip install 'olatkit[labels]'") from error
-    from scipy.sparse import diags
-
     best = np.sort(likelihoods, axis=0)
     lead = np.where(person, np.square(best[-1] - best[-2]), 1.0)
-    open_ = _widen(lead < _SURE)
-    out = np.where(person, likelihoods, 0).astype(np.float32)
-    if not open_.any():
-        return out
-    free, held = open_.ravel(), ~open_.ravel()
-    laplacian = cf_laplacian(image_srgb / 255.0, epsilon=1e-5, is_known=held).tocsr()[free]
-    weight = _TRUST * lead.ravel()[free] + 1e-5
-    system = (laplacian[:, free] + diags(weight)).tocsc()
-    solve = ichol(system, discard_threshold=1e-3)
-    for plane in out.reshape(len(out), -1):
-        guess = plane[free].astype(np.float64)
-        known = weight * guess - laplacian[:, held] @ plane[held].astype(np.float64)
-        plane[free] = np.clip(cg(system, known, x0=guess, M=solve, rtol=1e-4, maxiter=400), 0, 1)
-    return out
+    return spread(image_srgb, np.where(person, likelihoods, 0), _widen(lead < _SURE), _TRUST * lead)
 
 
 def _widen(region: np.ndarray) -> np.ndarray:

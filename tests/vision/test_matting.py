@@ -107,3 +107,33 @@ def test_a_mask_without_an_edge_stays(level):
 def test_matte_and_picture_must_agree():
     with pytest.raises(ValueError, match=r"expected \(30, 64, 3\) uint8"):
         alpha_matte(composite()[0], np.zeros((30, 64)))
+
+
+@pytest.mark.parametrize("picture", ["black", "noise", "flat"])
+def test_hard_pictures_have_an_answer(picture):
+    pytest.importorskip("pymatting")
+    image = np.full((40, 50, 3), 90 * (picture == "flat"), np.uint8)
+    if picture == "noise":
+        image = np.random.default_rng(0).integers(0, 256, image.shape).astype(np.uint8)
+    mask = np.zeros((40, 50))
+    mask[10:30, 12:40] = 1
+    found = alpha_matte(image, mask, band_px=6)
+    assert np.isfinite(found).all()
+    assert found.min() >= 0
+    assert found.max() <= 1
+    assert found[20, 26] == 1
+    assert found[0, 0] == 0
+
+
+def test_an_empty_layer_stays_empty_and_layers_keep_their_sum():
+    pytest.importorskip("pymatting")
+    from olatkit.vision.matting_laplacian import spread
+
+    image, alpha = composite(40)
+    free = (alpha[:40, :40] > 0) & (alpha[:40, :40] < 1)
+    layers = np.stack([alpha[:40, :40] >= 1, alpha[:40, :40] <= 0, np.zeros((40, 40))]).astype(float)
+    layers[:2, free] = 0.5
+    found = spread(image, layers, free, np.zeros((40, 40)))
+    assert (found[2] == 0).all()
+    np.testing.assert_allclose(found.sum(axis=0), 1, atol=0.01)
+    assert np.abs(found[0] - alpha[:40, :40]).max() < 0.03
