@@ -70,7 +70,8 @@ def _preconditioner(system: Any) -> Any:
 
     diagonal = system.diagonal()
     try:
-        solve = ichol(system, discard_threshold=1e-3)
+        # The shift keeps the factors of nearly singular systems positive; memory grows with the pixels only.
+        solve = ichol(system, discard_threshold=1e-3, shifts=(0.01, 0.1, 1.0), max_nnz=60 * system.shape[0])
     except ValueError:
         return LinearOperator(system.shape, lambda rest: rest / diagonal, dtype=np.float64)
     return LinearOperator(system.shape, solve, dtype=np.float64)
