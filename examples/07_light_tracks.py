@@ -36,8 +36,9 @@ lamps:
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "out")
 take = olatkit.open_take(folder / "take.olat.h5")
 
-# A dim blue room with one window at the camera's right.
-radiance = np.linspace(1.5, 0.5, 32, dtype=np.float32)[:, None, None] * np.full((64, 3), (0.2, 0.25, 0.35), np.float32)
+# A dim blue room, brighter above and on one side, with one window at the camera's right.
+shade = np.linspace(1.5, 0.5, 32)[:, None] * np.linspace(0.8, 1.2, 64)
+radiance = (shade[..., None] * [0.2, 0.25, 0.35]).astype(np.float32)
 radiance[8:17, 50:60] = (9, 9, 8)
 write_exr(folder / "07_room.exr", radiance, overwrite=True)
 (folder / "07_light.yaml").write_text(TRACK, encoding="utf-8")

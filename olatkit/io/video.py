@@ -218,7 +218,8 @@ def _frame_order(part: Path, rate: Fraction) -> list[int]:
     try:
         with av.open(str(part)) as source:
             stream = source.streams.video[0]
-            times = [packet.pts * stream.time_base for packet in source.demux(stream) if packet.pts is not None]
+            unit = stream.time_base or Fraction(0)
+            times = [packet.pts * unit for packet in source.demux(stream) if packet.pts is not None]
     except (av.FFmpegError, IndexError) as error:
         raise FormatError(f"{part}: damaged part of a video: {error}; delete it and run again") from error
     order = [round(time * rate) for time in times]

@@ -11,7 +11,7 @@ import numpy as np
 
 from olatkit import __version__
 from olatkit.envmap import EnvironmentMap
-from olatkit.errors import ConfigError
+from olatkit.errors import ConfigError, OlatkitError
 from olatkit.io.documents import rig_to_document
 from olatkit.io.outputs import refuse_existing
 from olatkit.jobs.composer import Composer, Scale
@@ -153,8 +153,19 @@ class _Work:
         )
         self._composer = Composer(config, self._mixer, len(take))
         self.for_display = for_display
-        self.lost = [self._mixer.lost_share(x.at(0, config.fps).turned(config.yaw_deg)) for x in lightings]
+        self.lost = self._first_losses()
         self.scales = self._find_scales(take)
+
+    def _first_losses(self) -> list[np.ndarray]:
+        """Share of every lighting's first picture that no lamp covers; weights that cannot be are found here."""
+        firsts = [x.at(0, self._config.fps).turned(self._config.yaw_deg) for x in self._lightings]
+        try:
+            self._mixer.weights(firsts[0])
+        except OlatkitError:
+            raise
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+        return [self._mixer.lost_share(light) for light in firsts]
 
     def _find_scales(self, take: Take) -> list[Scale]:
         """Units of every lighting; ones, which nothing asks for, if only the plain linear sum is written."""
