@@ -3,7 +3,7 @@
 The take is random walks of a noisy picture, as hard to compress as a real one. Reading every imageset of it, one
 after the other, is the bound; `olatkit render` reads the next imageset while it relights the current one and writes the
 video. The files are in the page cache. Peak memory is that of rendering all imagesets and of rendering a quarter of
-them.
+them (Linux only).
 
     python benchmarks/render_take.py [--size 512] [--lights 114] [--imagesets 12] [--repeats 3] [--json PATH]
 """
@@ -11,7 +11,6 @@ them.
 import argparse
 import json
 import multiprocessing
-import resource
 import tempfile
 import time
 from pathlib import Path
@@ -86,7 +85,9 @@ def peak_memory_mb(take_path: Path, out: Path, count: int) -> float:
 
 def _render_and_weigh(take_path: Path, out: Path, count: int) -> float:
     render(take_path, out, count)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # The kernel's own count of this process; getrusage would also count the process that started it.
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def main() -> None:

@@ -404,7 +404,7 @@ def test_ball_shows_the_light_of_the_picture(tmp_path: Path) -> None:
     ({"matte": "m.png"}, "--matte needs --background"), ({"method": "magic"}, "method is 'magic'"),
     ({"half": True}, "--half is for EXR"), ({"multipart": True, "formats": ("png",)}, "--multipart is for EXR"),
     ({"formats": ("png", "png16")}, "png and png16 would have the same names"), ({"device": "abacus"}, "abacus"),
-    ({"subject_m": (0, 0, 99)}, "outside"),
+    ({"subject_m": (0, 0, 99)}, "is not inside rig"),
 ])
 def test_settings_that_cannot_be(tmp_path: Path, given: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
