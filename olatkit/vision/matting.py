@@ -6,6 +6,8 @@ from olatkit.vision.matting_laplacian import spread
 
 # Share of the recorded pixels, in percent, that is surely background: the level of the noise.
 _NOISE_PERCENTILE = 2
+# A backdrop darker than this share of its median says nothing about coverage.
+_LEAST_BACKDROP = 0.05
 
 
 def foreground_mask(grey: np.ndarray, *, threshold: float | None = None) -> np.ndarray:
@@ -79,6 +81,35 @@ def stack_foreground(radiance: np.ndarray) -> np.ndarray:
     height = np.log(np.maximum(energy, floor) / floor)
     # The mask works on square roots of what it is given.
     return foreground_mask(np.square(height)).astype(np.float32)
+
+
+def backdrop_matte(frame: np.ndarray, plate: np.ndarray) -> np.ndarray:
+    """Coverage from a frame in which only the backdrop is lit, as in `matte` slots of a schedule.
+
+    Parameters
+    ----------
+    frame : ndarray, shape (H, W, 3)
+        Linear, black level taken out: the subject stands dark before the lit backdrop.
+    plate : ndarray, shape (H, W, 3)
+        The same without a subject; a mean of several frames is best.
+
+    Returns
+    -------
+    ndarray, shape (H, W), float32
+        ``1 - frame / plate``, 0 to 1, all channels together.
+
+    Raises
+    ------
+    ValueError
+        The shapes differ, or the plate is dark somewhere: nothing can be told there.
+    """
+    if frame.shape != plate.shape or frame.ndim != 3:
+        raise ValueError(f"frame is {frame.shape} and plate {plate.shape}, expected the same (H, W, 3)")
+    bright = plate.sum(axis=2)
+    dark = bright < _LEAST_BACKDROP * np.median(bright)
+    if dark.any() or not np.median(bright) > 0:
+        raise ValueError(f"the plate is dark in {dark.mean():.1%} of the picture: crop to where the backdrop is lit")
+    return np.clip(1 - frame.sum(axis=2) / bright, 0, 1).astype(np.float32)
 
 
 def alpha_matte(image_srgb: np.ndarray, trimap_or_foreground: np.ndarray, *, band_px: int | None = None) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from olatkit.geometry import fibonacci_directions
-from olatkit.vision.matting import alpha_matte, foreground_mask, stack_foreground
+from olatkit.vision.matting import alpha_matte, backdrop_matte, foreground_mask, stack_foreground
 
 Y, X = np.mgrid[0:80, 0:100]
 DISC = (Y - 40) ** 2 + (X - 55) ** 2 < 25**2
@@ -138,3 +138,16 @@ def test_an_empty_layer_stays_empty_and_layers_keep_their_sum():
     assert (found[2] == 0).all()
     np.testing.assert_allclose(found.sum(axis=0), 1, atol=0.01)
     assert np.abs(found[0] - alpha).max() < 0.03
+
+
+def test_a_lit_backdrop_gives_the_coverage():
+    rng = np.random.default_rng(0)
+    plate = rng.uniform(0.3, 0.6, (30, 64, 3))
+    alpha = composite()[1][:30]
+    found = backdrop_matte((1 - alpha[..., None]) * plate + rng.normal(0, 1e-3, plate.shape), plate)
+    assert np.abs(found - alpha).max() < 0.02
+    with pytest.raises(ValueError, match="expected the same"):
+        backdrop_matte(plate[:20], plate)
+    plate[:, :6] = 0
+    with pytest.raises(ValueError, match=r"dark in 9.4% of the picture"):
+        backdrop_matte(plate, plate)

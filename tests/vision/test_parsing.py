@@ -182,3 +182,10 @@ def test_settings_are_checked():
         LabelConfig(colour="red")
     with pytest.raises(ValidationError):
         LabelConfig(occlusion_slack_px2=0)
+
+
+def test_every_setting_is_documented():
+    page = (Path(__file__).parents[2] / "docs" / "labels.md").read_text(encoding="utf-8")
+    table = page.partition("## Settings")[2].partition("\n## ")[0]
+    listed = {line.split("`")[1] for line in table.splitlines() if line.startswith("| `")}
+    assert listed == set(LabelConfig.model_fields)
