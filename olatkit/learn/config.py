@@ -75,6 +75,9 @@ class OptimizerConfig(BaseModel):
     model_config = _STRICT
 
     learning_rate: float = Field(5e-5, gt=0, description="step size")
+    ramp: int = Field(
+        100, ge=1, description="steps, from the start of each stage, over which the network's step size grows to its value"
+    )
     smoothing: float = Field(0.99, ge=0, lt=1, description="decay of the mean of squared gradients")
     largest_gradient: float | None = Field(
         None, gt=0, description="gradients of larger norm are scaled down to it; none: left as they are"

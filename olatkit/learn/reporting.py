@@ -1,5 +1,6 @@
 """What is due after a training step: measurements, pictures, checkpoints, news for the progress bar."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,11 @@ from olatkit.learn.pictures import sample_sheet
 from olatkit.learn.sample import Sample
 from olatkit.learn.schedule import Stage
 from olatkit.learn.state import TrainingState
+
+log = logging.getLogger(__name__)
+
+# Below this variance between samples the structure code tells pictures apart no more.
+SMALLEST_SPREAD = 0.05
 
 # Held-out batches of a stage.
 OpenValidation = Callable[[Stage], Sequence[Sample]]
@@ -40,6 +46,7 @@ class Reporter:
         self._news: dict[str, float] = {}
         self._start = self._row_start = time.perf_counter()
         self._row_pairs, self._row_waited_s = 0, 0.0
+        self._warned = False
 
     def __enter__(self) -> "Reporter":
         return self
@@ -73,6 +80,7 @@ class Reporter:
             self._news = self._row(state, stage) | (validate(state.average, validation) if check else {})
             if self._logbook is not None:
                 self._logbook.add_row(state.step, self._news)
+                self._warn_of_collapse(state.step)
             self._row_start, self._row_pairs, self._row_waited_s = time.perf_counter(), 0, 0.0
         if self._logbook is not None and (last or state.step % every.pictures_every == 0):
             self._logbook.add_picture(state.step, sample_sheet(made, sample))
@@ -80,6 +88,16 @@ class Reporter:
             save_checkpoint(self._folder, state, self._config, processes=self._ranks.count, keep=every.keep)
         if self._progress is not None:
             self._progress(state.step, self._config.steps, self._news)
+
+    def _warn_of_collapse(self, step: int) -> None:
+        """Say once if the structure code has become the same for all pictures, when the first half is over."""
+        spread = self._news.get("code_spread", 1.0)
+        if spread < SMALLEST_SPREAD and step > self._config.steps / 2 and not self._warned:
+            self._warned = True
+            log.warning(
+                "the structure code is almost the same for all pictures (code_spread %.2g, expected above %g); "
+                "losses.latent_stop_gradient: first, or a smaller losses.weights.latent, may help", spread, SMALLEST_SPREAD
+            )
 
     def _row(self, state: TrainingState, stage: Stage) -> dict[str, float]:
         """Means of all values since the last row, over all processes, and the speed."""

@@ -35,6 +35,15 @@ def stage_at(stages: tuple[Stage, ...], step: int) -> Stage:
     return next(stage for stage in stages if step < stage.stop)
 
 
+def learning_rate(config: TrainConfig, stage: Stage, step: int) -> float:
+    """Step size of the network at a step.
+
+    The first steps of RMSprop are up to ten times too long, since its mean of squared gradients starts at zero; they
+    can leave the network with one structure code for all pictures. So every stage begins with small ones.
+    """
+    return config.optimizer.learning_rate * min((step - stage.first + 1) / config.optimizer.ramp, 1.0)
+
+
 def loss_weights(
     config: TrainConfig, stages: tuple[Stage, ...], critic_sizes: tuple[int, ...], step: int
 ) -> dict[str, float]:

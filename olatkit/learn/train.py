@@ -21,7 +21,7 @@ from olatkit.learn.losses import adversarial_loss, critic_loss, total_loss
 from olatkit.learn.passes import PairPasses, Passes
 from olatkit.learn.reporting import OpenValidation, Progress, Reporter
 from olatkit.learn.sample import Sample
-from olatkit.learn.schedule import Stage, loss_weights, plan_stages, stage_at
+from olatkit.learn.schedule import Stage, learning_rate, loss_weights, plan_stages, stage_at
 from olatkit.learn.state import TrainingState, make_state
 
 # Opens an endless row of batches on the training device: of a stage, after so many pairs.
@@ -99,6 +99,8 @@ def _train_stage(
         made, values = train_network(state, passes, samples, weights, config, ranks)
         reporter.add(values)
         stop_if_not_finite(values, state, samples, folder, ranks)
+        for group in state.optimizer.param_groups:
+            group["lr"] = learning_rate(config, stage, state.step)
         state.optimizer.step()
         update_average(state.average, state.network, config.average, state.step)
         state.step += 1
