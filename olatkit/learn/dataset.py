@@ -11,7 +11,7 @@ from olatkit.learn.augment import NO_AUGMENTATION, AugmentConfig
 from olatkit.learn.lightings import maps_for, open_sampler
 from olatkit.learn.order import ReadKey
 from olatkit.learn.pair_reading import PairReader
-from olatkit.learn.pair_samples import make_samples
+from olatkit.learn.pair_samples import make_batch
 from olatkit.learn.sample import Sample
 from olatkit.render.sampling import LightingSampler, SamplingConfig
 
@@ -77,7 +77,9 @@ class ShardDataset(torch.utils.data.Dataset):
         self.size = size or self.shards.index.size
         self.seed, self.variants, self.crops = seed, variants, crops
         self.augment = augment or NO_AUGMENTATION
-        self.sampler = None if self.source == "baked" else _open_sampler(self.shards, bank, maps or maps_for(split), sampling)
+        self.sampler = None
+        if self.source == "olat":
+            self.sampler = _open_sampler(self.shards, bank, maps or maps_for(split), sampling)
 
     def __len__(self) -> int:
         return len(self.shards)
@@ -87,7 +89,7 @@ class ShardDataset(torch.utils.data.Dataset):
         if not -len(self) <= index < len(self):
             raise IndexError(f"pair {index} is outside 0 to {len(self) - 1}")
         read = self.reader(relight=True).read(ReadKey(self.seed, 0, index % len(self), (0,)))
-        return make_samples(read, self.size)[0]
+        return make_batch([(read, (0,))], self.size)[0]
 
     def pair(self, index: int) -> Pair:
         """Take, subject and imageset of a pair."""

@@ -10,8 +10,8 @@ from olatkit.errors import ConfigError, OlatkitError
 from olatkit.learn.dataset import ShardDataset
 from olatkit.learn.order import Order, ReadKey
 from olatkit.learn.pair_reading import PairRead, PairReader
-from olatkit.learn.pair_samples import make_samples
-from olatkit.learn.sample import Sample, join_batches
+from olatkit.learn.pair_samples import make_batch
+from olatkit.learn.sample import Sample
 
 
 class ShardLoader:
@@ -67,21 +67,19 @@ class ShardLoader:
         """Batches from :attr:`position` on, which moves with every batch that is given out."""
         variants = self.dataset.variants
         stop = None if self.epochs is None else self.order.readings(self.epochs) * variants
-        waiting: list[Sample] = []
+        waiting: list[tuple[PairRead, tuple[int, ...]]] = []
         count = 0
         for read in self._reads(stop):
-            samples: Sample | None = make_samples(read, self.dataset.size, self.device)
-            while samples is not None:
-                room = self.batch - count
-                size = len(samples.pair)
-                waiting.append(samples[:room] if size > room else samples)
-                samples = samples[room:] if size > room else None
-                count += min(size, room)
+            wanted = read.key.variants
+            while wanted:
+                taken, wanted = wanted[: self.batch - count], wanted[self.batch - count :]
+                waiting.append((read, taken))
+                count += len(taken)
                 if count == self.batch:
-                    yield self._give(waiting)
+                    yield self._give(waiting, count)
                     waiting, count = [], 0
         if waiting:
-            yield self._give(waiting)
+            yield self._give(waiting, count)
 
     @property
     def epoch(self) -> int:
@@ -111,11 +109,10 @@ class ShardLoader:
             "variants": self.dataset.variants,
         }
 
-    def _give(self, waiting: list[Sample]) -> Sample:
-        """One batch of the parts; the position counts it as given."""
-        out = join_batches(waiting) if len(waiting) > 1 else waiting[0]
-        self.position += len(out.pair)
-        return out
+    def _give(self, waiting: list[tuple[PairRead, tuple[int, ...]]], count: int) -> Sample:
+        """One batch of parts of readings; the position counts it as given."""
+        self.position += count
+        return make_batch(waiting, self.dataset.size, self.device)
 
     def _reads(self, stop: int | None) -> Iterator[PairRead]:
         """Readings in order, by worker processes or here."""

@@ -1,9 +1,8 @@
-"""From a pair as read to samples on the training device: relight, look through each view, encode."""
+"""From pairs as read to a batch on the training device: relight, look through each view, encode."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,51 +10,95 @@ from olatkit.learn.augment import View, find_occluded, view_flow, view_labels, v
 from olatkit.learn.degrade import add_sensor_noise, jpeg_errors, round_to_8_bits
 from olatkit.learn.pair_reading import PairRead
 from olatkit.learn.relight_tiles import relight_tiles_on
-from olatkit.learn.sample import Sample
-from olatkit.learn.srgb import decode_srgb, encode_srgb
+from olatkit.learn.sample import LIGHT_SIZE, Sample
+from olatkit.learn.srgb import bytes_to_planes, decode_srgb, encode_srgb
+
+Device = torch.device | str
 
 
-def make_samples(read: PairRead, size: int, device: torch.device | str = "cpu") -> Sample:
-    """The wanted variants of a reading as a batch of S x S pictures on a device."""
-    chosen = list(read.key.variants)
-    views = [_within(read.views[number], read.window) for number in chosen]
-    height, width = read.window[2:]
-    plain = all(_is_plain(view, height, width, size) for view in views)
-    lights = torch.from_numpy(np.ascontiguousarray(read.lights[chosen])).to(device).permute(0, 1, 4, 2, 3)
-    full = read.arrays.tensor("full", device).permute(0, 3, 1, 2)
-    labels = read.arrays.tensor("labels", device)
-    flow = read.arrays.tensor("flow", device).permute(0, 3, 1, 2).to(torch.float32)
-    if plain and "baked" in read.arrays:
-        clean, targets = _stored_pictures(read, chosen, device)
-    else:
-        clean, targets = _pictures(_linear_pictures(read, chosen, device), views, size, plain)
-    inputs = _degrade(clean, views)
-    if plain:
-        n = len(chosen)
-        occluded = read.arrays.tensor("occluded", device)[:, None].to(torch.float32).expand(n, -1, -1, -1, -1)
-        full_srgb = (full.to(torch.float32) / 255).expand(n, -1, -1, -1, -1)
-        labels, flow = labels.expand(n, -1, -1, -1), flow.expand(n, -1, -1, -1, -1)
-    else:
-        flow = torch.stack([view_flow(flow, view, size) for view in views])
-        occluded = find_occluded(flow)
-        bright = full.to(torch.float32) / 255
-        full_srgb = torch.stack([view_pictures(bright, view, size) for view in views])
-        labels = torch.stack([view_labels(labels, view, size) for view in views])
-        lights = torch.stack([view_light(light, view) for light, view in zip(lights, views, strict=True)])
-    return Sample(
-        input_srgb=inputs, clean_srgb=clean, target_srgb=targets, full_srgb=full_srgb, labels=labels,
-        mask=(labels > 0).to(torch.float32)[:, :, None], flow=flow, occluded=occluded,
-        input_light=lights[:, :2], target_light=lights[:, 2],
-        pair=torch.full((len(chosen),), read.key.pair, dtype=torch.int64, device=device),
-    )
+def make_batch(parts: Sequence[tuple[PairRead, Sequence[int]]], size: int, device: Device = "cpu") -> Sample:
+    """A batch of S x S pictures on a device: of every reading some of its variants, in order.
+
+    All tensors are made once and filled in place, which is most of what the training process has to do.
+    """
+    views = [_within(read.views[number], read.window) for read, chosen in parts for number in chosen]
+    slots = _Slots(len(views), size, device)
+    at = 0
+    for read, chosen in parts:
+        slots.fill(read, chosen, views[at : at + len(chosen)], at)
+        at += len(chosen)
+    return slots.finish(views)
 
 
-def _linear_pictures(read: PairRead, chosen: Sequence[int], device: torch.device | str) -> Tensor:
-    """Linear inputs and targets (n, 4, 3, h, w): t under i, t + 1 under j, t and t + 1 under k."""
-    count = len(read.views)
-    if "baked" in read.arrays:
-        stored = read.arrays.tensor("baked", device)[list(chosen)].permute(0, 1, 4, 2, 3)
-        return decode_srgb(stored.to(torch.float32) / 255)
+class _Slots:
+    """The tensors of a batch while they are filled."""
+
+    def __init__(self, count: int, size: int, device: Device) -> None:
+        def room(*shape: int, kind: torch.dtype = torch.float32) -> Tensor:
+            return torch.empty(count, *shape, dtype=kind, device=device)
+
+        self.size, self.device = size, device
+        self.clean, self.target, self.full = (room(2, 3, size, size) for _ in range(3))
+        self.labels, self.flow = room(2, size, size, kind=torch.uint8), room(2, 2, size, size)
+        self.occluded, self.light = room(2, 1, size, size), room(3, 3, LIGHT_SIZE, LIGHT_SIZE)
+        self.pair = room(kind=torch.int64)
+        self.changed: list[int] = []  # samples whose flow is not as it was stored
+
+    def fill(self, read: PairRead, chosen: Sequence[int], views: Sequence[View], first: int) -> None:
+        """Fill the samples from number ``first`` on with variants of a reading."""
+        height, width = read.window[2:]
+        arrays, device = read.arrays, self.device
+        full = bytes_to_planes(arrays.tensor("full", device))
+        labels = arrays.tensor("labels", device)
+        flow = arrays.tensor("flow", device).permute(0, 3, 1, 2).to(torch.float32)
+        occluded = arrays.tensor("occluded", device)
+        lights = torch.from_numpy(read.lights).to(device).permute(0, 1, 4, 2, 3)
+        linear = None if "baked" in arrays else _relit(read, device)
+        for at, (number, view) in enumerate(zip(chosen, views, strict=True), start=first):
+            plain = not (view.flip or view.top or view.left) and view.side == height == width == self.size
+            self.full[at] = view_pictures(full, view, self.size)
+            self.labels[at] = view_labels(labels, view, self.size)
+            self.flow[at] = view_flow(flow, view, self.size)
+            self.light[at] = view_light(lights[number], view)
+            self.pair[at] = read.key.pair
+            if plain:
+                self.occluded[at, :, 0] = occluded
+            else:
+                self.changed.append(at)
+            if linear is not None:
+                self._encode(linear[number], view, at)
+            elif plain:
+                stored = arrays.tensor("baked", device)[number]
+                bytes_to_planes(stored[:2], self.clean[at])
+                bytes_to_planes(stored[2:], self.target[at])
+            else:
+                self._encode(bytes_to_planes(arrays.tensor("baked", device)[number], linear=True), view, at)
+
+    def _encode(self, linear: Tensor, view: View, at: int) -> None:
+        """Four linear pictures (4, 3, h, w), t and t + 1 as inputs and as targets, through a view."""
+        seen = view_pictures(linear, view, self.size)
+        encode_srgb(seen[:2], self.clean[at])
+        encode_srgb(seen[2:], self.target[at])
+
+    def finish(self, views: Sequence[View]) -> Sample:
+        """What needs all samples: occlusion of changed flow, errors on inputs, masks."""
+        if self.changed:
+            self.occluded[self.changed] = find_occluded(self.flow[self.changed])
+        inputs = self.clean
+        if any(view.degrades for view in views):
+            inputs = self.clean.clone()
+            for at, view in enumerate(views):
+                if view.degrades:
+                    inputs[at] = _degraded(self.clean[at], view)
+        return Sample(
+            input_srgb=inputs, clean_srgb=self.clean, target_srgb=self.target, full_srgb=self.full, labels=self.labels,
+            mask=(self.labels > 0).to(torch.float32)[:, :, None], flow=self.flow, occluded=self.occluded,
+            input_light=self.light[:, :2], target_light=self.light[:, 2], pair=self.pair,
+        )
+
+
+def _relit(read: PairRead, device: Device) -> Tensor:
+    """Linear pictures (V, 4, 3, h, w) of all variants: t under i, t + 1 under j, t and t + 1 under k."""
     if "relit" in read.arrays:
         relit = read.arrays.tensor("relit", device)
     else:
@@ -67,29 +110,7 @@ def _linear_pictures(read: PairRead, chosen: Sequence[int], device: torch.device
             )
             for step in (0, 1)
         ])
-    # Of each variant: t and t + 1 as inputs, t and t + 1 as targets.
-    return relit.unflatten(1, (2, count)).permute(2, 1, 0, 3, 4, 5).flatten(1, 2)[list(chosen)]
-
-
-def _stored_pictures(read: PairRead, chosen: Sequence[int], device: torch.device | str) -> tuple[Tensor, Tensor]:
-    """Baked pictures as they are."""
-    stored = read.arrays.tensor("baked", device)[list(chosen)].permute(0, 1, 4, 2, 3).to(torch.float32) / 255
-    return stored[:, :2], stored[:, 2:]
-
-
-def _pictures(linear: Tensor, views: Sequence[View], size: int, plain: bool) -> tuple[Tensor, Tensor]:
-    """Encoded inputs without errors and targets, (n, 2, 3, S, S) each."""
-    if not plain:
-        linear = torch.stack([view_pictures(four, view, size) for four, view in zip(linear, views, strict=True)])
-    encoded = encode_srgb(linear)
-    return encoded[:, :2], encoded[:, 2:]
-
-
-def _degrade(clean: Tensor, views: Sequence[View]) -> Tensor:
-    """Inputs with what their views add; the same tensor if nothing is added."""
-    if not any(view.degrades for view in views):
-        return clean
-    return torch.stack([_degraded(pair, view) for pair, view in zip(clean, views, strict=True)])
+    return relit.unflatten(1, (2, -1)).permute(2, 1, 0, 3, 4, 5).flatten(1, 2)
 
 
 def _degraded(pair: Tensor, view: View) -> Tensor:
@@ -104,8 +125,3 @@ def _degraded(pair: Tensor, view: View) -> Tensor:
 def _within(view: View, window: tuple[int, int, int, int]) -> View:
     """The same view counted from the corner of a window."""
     return replace(view, top=view.top - window[0], left=view.left - window[1])
-
-
-def _is_plain(view: View, height: int, width: int, size: int) -> bool:
-    """True if a view shows the whole window as it is."""
-    return not (view.flip or view.top or view.left) and view.side == height == width == size

@@ -188,11 +188,11 @@ def test_encoding_on_tensors_is_that_of_arrays():
 def test_codes_handed_on_give_the_samples_of_codes_summed(folder):
     """What a GPU would be given, here on the CPU."""
     from olatkit.learn.order import ReadKey
-    from olatkit.learn.pair_samples import make_samples
+    from olatkit.learn.pair_samples import make_batch
 
     data = ShardDataset(folder, "train", variants=3, crops=2, augment=AugmentConfig(noise=0, jpeg=0, rounding=0))
     key = ReadKey(0, 0, 2, (0, 1, 2))
-    a, b = (make_samples(data.reader(relight=here).read(key), SIZE) for here in (True, False))
+    a, b = (make_batch([(data.reader(relight=here).read(key), (0, 1, 2))], SIZE) for here in (True, False))
     for f in fields(a):
         np.testing.assert_allclose(getattr(a, f.name).numpy(), getattr(b, f.name).numpy(), atol=1e-5)
 
