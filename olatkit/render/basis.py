@@ -6,9 +6,11 @@ import numpy as np
 
 from olatkit.errors import ConfigError
 from olatkit.imageset import Imageset
-from olatkit.render.relight import check_weights, relight
+from olatkit.render.relight import check_weights, in_threads, relight
 
 PRECISIONS = ("float32", "bfloat16")
+# Pixels that one product in bfloat16 completes: the sums of a block stay in the cache until they are unpacked.
+BFLOAT16_PIXELS = 4096
 
 
 class LightingBasis:
@@ -49,7 +51,33 @@ class LightingBasis:
         """Relit pictures (H, W, 3) or (K, H, W, 3) float32 for weights (L, 3) or (K, L, 3), as ``relight`` gives."""
         if self._planes is None:
             return relight(self._images, weights)
+        if self._planes.device.type == "cpu" and self._planes.element_size() == 2:
+            return self._relight_bfloat16(check_weights(self._images, weights))
         return self.relight_on_device(weights).cpu().numpy()
+
+    def _relight_bfloat16(self, weights: np.ndarray) -> np.ndarray:
+        """On the CPU: blocks of pixels shared among threads, each of which multiplies and unpacks its own."""
+        import torch
+
+        from olatkit.render.kernels import join_bfloat16
+
+        planes: Any = self._planes
+        factors = torch.from_numpy(np.ascontiguousarray(weights, np.float32)).to(torch.bfloat16)
+        factors = factors.reshape(-1, *weights.shape[-2:]).permute(2, 0, 1).contiguous()
+        out = np.empty((factors.shape[1], planes.shape[2], 3), np.float32)
+
+        def sum_block(start: int, stop: int) -> None:
+            sums = [(factor @ plane[:, start:stop]) for factor, plane in zip(factors, planes, strict=True)]
+            red, green, blue = (part.view(torch.uint16).numpy() for part in sums)
+            join_bfloat16(red, green, blue, out, start)
+
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # the threads are ours
+        try:
+            in_threads(sum_block, planes.shape[2], BFLOAT16_PIXELS)
+        finally:
+            torch.set_num_threads(threads)
+        return out.reshape(*weights.shape[:-2], *self._images.shape[1:])
 
     def relight_on_device(self, weights: np.ndarray) -> Any:
         """The same as a torch tensor that stays on the device; not for a float32 basis on the CPU."""

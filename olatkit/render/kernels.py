@@ -62,6 +62,21 @@ def sum_lightings(images, lit, weights, out, start, stop, step):
 
 
 @numba.njit(cache=True, nogil=True)
+def join_bfloat16(red, green, blue, out, start):
+    """Fill pixels from ``start`` on of ``out`` (K, P, 3) float32 with three planes (K, n) of bfloat16, as uint16.
+
+    A bfloat16 is the upper half of a float32.
+    """
+    half = np.uint32(16)
+    for k in range(len(red)):
+        target = out[k, start : start + red.shape[1]].view(np.uint32)
+        for p in range(red.shape[1]):
+            target[p, 0] = np.uint32(red[k, p]) << half
+            target[p, 1] = np.uint32(green[k, p]) << half
+            target[p, 2] = np.uint32(blue[k, p]) << half
+
+
+@numba.njit(cache=True, nogil=True)
 def codes_of(values, factor, steps, guess, out):
     """8-bit codes of flat float32 ``values`` times ``factor``: how many of the rising ``steps`` each reaches.
 

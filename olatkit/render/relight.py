@@ -92,7 +92,7 @@ def _sum_one(images: np.ndarray, lit: np.ndarray, weights: np.ndarray) -> np.nda
     out = np.zeros(flat.shape[1], np.float32)
     tiles = np.tile(weights, TILE // 3)
     whole = len(out) - len(out) % TILE
-    _in_threads(lambda start, stop: add_weighted(flat, lit, tiles, out, start, stop), whole, BLOCK)
+    in_threads(lambda start, stop: add_weighted(flat, lit, tiles, out, start, stop), whole, BLOCK)
     if whole < len(out):
         rest = tiles[:, : len(out) - whole]
         out[whole:] = (rest * flat[lit, whole:]).sum(axis=0)
@@ -111,13 +111,13 @@ def _sum_batch(images: np.ndarray, lit: np.ndarray, weights: np.ndarray) -> np.n
     step = int(np.clip(SMALL_PRODUCT // (group * max(lights, 1)) // 64 * 64, 64, 1024))
     flat = images.reshape(len(images), -1, 3)
     out = np.empty((count, flat.shape[1], 3), np.float32)
-    _in_threads(
+    in_threads(
         lambda start, stop: sum_lightings(flat, lit, factors, out, start, stop, step), flat.shape[1], 16 * step
     )
     return out.reshape(count, *images.shape[1:])
 
 
-def _in_threads(work: Callable[[int, int], None], length: int, block: int) -> None:
+def in_threads(work: Callable[[int, int], None], length: int, block: int) -> None:
     """Call ``work(start, stop)`` for every block of a range, several at a time."""
     starts = range(0, length, block)
     with ThreadPoolExecutor(_threads(len(starts))) as pool:

@@ -473,7 +473,7 @@ def test_bfloat16_and_torch_give_the_same_picture(tmp_path: Path) -> None:
     config = RenderConfig(turntable=3, formats=("exr",))
     for name, given in (("a", {}), ("b", {"precision": "bfloat16"}), ("c", {"device": "cpu:0"})):
         render_take(take, [make_map()], tmp_path / name, config.model_copy(update=given))
-    for name, tolerance in (("b", 3 * 2**-9), ("c", 1e-5)):
+    for name, tolerance in (("b", 3 * 2**-8), ("c", 1e-5)):
         plain, other = (read_exr(tmp_path / folder / "sky_0000_0002.exr") for folder in ("a", name))
         np.testing.assert_allclose(other, plain, rtol=tolerance, atol=1e-6)
 
@@ -509,7 +509,7 @@ render_take(take, [make_map(), make_map("b", 1)], Path(sys.argv[2]), RenderConfi
 """
 
 
-def test_a_killed_run_goes_on_and_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_run_goes_on_and_gives_the_same_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shots, "SEGMENT", 4)
     config = RenderConfig(imageset="all", formats=("png", "mp4"))
     maps = [make_map(), make_map("b", 1)]
@@ -528,9 +528,12 @@ def test_a_killed_run_goes_on_and_gives_the_same_bytes(tmp_path: Path, monkeypat
     assert again.reads == 13 - 8
     render_take(known(make_take(count=13)), maps, tmp_path / "b", config)
     assert names(tmp_path / "a") == names(tmp_path / "b")
-    for path in (tmp_path / "b").iterdir():
+    for path in (tmp_path / "b").glob("*.png"):
         assert path.read_bytes() == (tmp_path / "a" / path.name).read_bytes(), path.name
-    assert len(read_video(tmp_path / "a/sky.mp4")) == 13
+    # x264 in several threads does not always give the same bytes, but the same pictures to a few codes.
+    films = [read_video(tmp_path / folder / "sky.mp4").astype(int) for folder in "ab"]
+    assert len(films[0]) == len(films[1]) == 13
+    assert np.abs(films[0] - films[1]).mean() < 1
 
 
 def test_an_error_leaves_what_can_be_gone_on_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
