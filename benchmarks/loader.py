@@ -81,7 +81,8 @@ def main() -> None:
             "  the same, augmented": ("baked", varied),
         }
         out = {}
-        print(f"pair-samples per second at {given.size} x {given.size}, batches of {given.batch} (processor ms per sample, MB)")
+        print(f"pair-samples per second at {given.size} x {given.size}, batches of {given.batch}")
+        print("in brackets: processor time per sample [ms], memory [MB]")
         print(f"{'workers':48}" + "".join(f"{workers:>23}" for workers in given.workers))
         for name, (source, options) in sources.items():
             dataset = ShardDataset(folder / "shards", source=source, **options)

@@ -49,7 +49,7 @@ def write_others(folder: Path, codes: np.ndarray, tile: int) -> None:
     import webdataset
     import zarr
 
-    count, lights, size = codes.shape[:3]
+    count, lights = codes.shape[:2]
     with hdf5().File(folder / "gzip.h5", "w") as file:
         file.create_dataset(
             "olat", data=codes, chunks=(1, lights, tile, tile, 3), compression="gzip", compression_opts=4, shuffle=True

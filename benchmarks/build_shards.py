@@ -1,0 +1,118 @@
+"""Imagesets per second that become shards, what bounds it, and what a second worker brings.
+
+A take of a simulated head (114 lights, sensor noise) is built with the default settings, labels from the foreground;
+shards hold ``--per-shard`` imagesets, so that tasks take seconds. The time of every step is measured alone, one thread.
+At the end: what the paper's 5,292 imagesets would take at the measured rates.
+
+    python benchmarks/build_shards.py [--size 512] [--imagesets 8] [--per-shard 2] [--bake 0] [--folder KEEP] [--json FILE]
+"""
+
+import argparse
+import json
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+from head_take import make_bank, make_take
+
+from olatkit.color import to_srgb8
+from olatkit.io.shard_set import ShardSet
+from olatkit.io.shard_writing import ShardWriter, file_sha256
+from olatkit.io.takes import open_take
+from olatkit.jobs.build_shards import build_shards
+from olatkit.jobs.shard_pictures import read_square
+from olatkit.jobs.shard_plan import ShardConfig
+from olatkit.render.fully_lit import fully_lit
+from olatkit.vision.labels import make_labeller
+from olatkit.vision.matting import alpha_matte, stack_foreground
+from olatkit.vision.pair_flow import flow_pair
+
+PAPER_IMAGESETS = 5292
+
+
+def steps(take_path: Path, shards: Path, config: ShardConfig, folder: Path) -> dict[str, float]:
+    """Seconds of each step for one imageset, best of three."""
+    take, size = open_take(take_path), config.size
+    header = ShardSet(shards).locate("head", 0)[0].header
+    radiance, codes, _ = read_square(take, 0, size)
+    other = to_srgb8(header.kappa * fully_lit(read_square(take, 1, size)[0], take.rig))
+    full = to_srgb8(header.kappa * fully_lit(radiance, take.rig))
+    coverage = stack_foreground(radiance)
+    labeller = make_labeller(config.labels)
+
+    def write():
+        with ShardWriter(folder / "step.h5", header) as writer:
+            writer.write_olat(0, codes)
+
+    calls = {
+        "read and decode the take, encode": lambda: read_square(take, 0, size),
+        "fully lit picture": lambda: to_srgb8(np.float32(header.kappa) * fully_lit(radiance, take.rig)),
+        "coverage": lambda: stack_foreground(radiance),
+        "matte": lambda: alpha_matte(full, (coverage > 0.5).astype(np.float32)),
+        f"labels ({labeller.name})": lambda: labeller.parse(full, coverage, 0),
+        "flow, both ways": lambda: flow_pair(full, other, config.labels),
+        "compress and write": write,
+        "SHA-256 of the file": lambda: file_sha256(next(shards.glob("shard-00000.h5"))),
+    }
+    best = dict.fromkeys(calls, np.inf)
+    for _ in range(3):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            best[name] = min(best[name], time.perf_counter() - start)
+    best["SHA-256 of the file"] /= header.count
+    return best
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--imagesets", type=int, default=8)
+    parser.add_argument("--per-shard", type=int, default=2)
+    parser.add_argument("--bake", type=int, default=0)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = (given.folder or Path(temporary)) / f"build-{given.size}"
+        take = folder / "head.olat.h5"
+        make_take(take, given.size, given.imagesets)
+        config = ShardConfig.model_validate({
+            "size": given.size, "bake": given.bake, "shard_imagesets": given.per_shard,
+            "labels": {"parsing": "foreground"},
+        })
+        bank, seconds = make_bank(folder / "bank.h5"), {}
+        build_shards([take], folder / "warm", config, bank=bank)  # compiled kernels, file cache
+        for workers in (1, 2):
+            out = folder / f"workers-{workers}"
+            shutil.rmtree(out, ignore_errors=True)
+            start = time.perf_counter()
+            build_shards([take], out, config, bank=bank, scheduler="threads", workers=workers)
+            seconds[workers] = time.perf_counter() - start
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        cv2.setNumThreads(1)
+        parts = steps(take, folder / "workers-1", config, folder)
+        for name in ("warm", "workers-1", "workers-2"):
+            shutil.rmtree(folder / name)
+    count = given.imagesets
+    print(f"{count} imagesets of {given.size} x {given.size}, {given.per_shard} per shard")
+    for workers, value in seconds.items():
+        print(f"{workers} worker{'s' * (workers > 1):2}{value:8.1f} s {count / value:8.3f} imagesets/s")
+    print(f"2 workers are {seconds[1] / seconds[2]:.2f} times as fast as 1; peak memory {memory:.0f} MB")
+    for name, value in sorted(parts.items(), key=lambda item: -item[1]):
+        print(f"  {name:36}{1e3 * value:9.1f} ms per imageset, one thread")
+    one = count / seconds[2]
+    each = count / seconds[1]
+    print(f"{PAPER_IMAGESETS} imagesets: {PAPER_IMAGESETS / one / 3600:.2f} h on these two cores; "
+          f"{PAPER_IMAGESETS / each / 50 / 60:.1f} min on 50 workers of one core each, if their disks keep up")
+    if given.json:
+        given.json.write_text(json.dumps({"seconds": seconds, "steps": parts, "memory_mb": memory}, indent=1))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
