@@ -139,8 +139,8 @@ def test_a_basis_in_bfloat16_over_several_blocks() -> None:
     plain = relight(images, weights)
     for rough in (basis.relight(weights), basis.relight_on_device(weights).numpy()):
         np.testing.assert_allclose(rough, plain, rtol=3 * 2**-8, atol=1e-6)
-    # The mean of many rounding errors is nearly none: sums are not biased.
-    assert (basis.relight(weights) / plain).mean() == pytest.approx(1, abs=1e-4)
+    # Rounding is not biased: what is left in the mean is that of the few weights, 0.1 % (rms) each.
+    assert (basis.relight(weights) / plain).mean() == pytest.approx(1, abs=1e-3)
 
 
 def test_a_basis_refuses_what_it_cannot_do() -> None:
