@@ -1,4 +1,4 @@
-"""Write the tables of settings into docs/capture.md and docs/training.md, from the configuration models themselves.
+"""Write the tables of settings into docs/capture.md, docs/shards.md and docs/training.md, from the configuration models themselves.
 
     python docs/make_settings.py
 """
@@ -10,9 +10,10 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from olatkit.capture.config import IngestConfig
+from olatkit.jobs.shard_plan import ShardConfig
 from olatkit.learn.config import TrainConfig
 
-PAGES: dict[str, type[BaseModel]] = {"capture.md": IngestConfig, "training.md": TrainConfig}
+PAGES: dict[str, type[BaseModel]] = {"capture.md": IngestConfig, "shards.md": ShardConfig, "training.md": TrainConfig}
 BEGIN, END = "<!-- settings: made by docs/make_settings.py -->\n", "<!-- end of settings -->\n"
 
 

@@ -120,26 +120,26 @@ class TakePictures:
         does not depend on where a shard begins.
         """
         config, length = self._config.labels, len(self._take)
-        previous: tuple[Instant, FlowPair] | None = None
+        before: tuple[np.ndarray, FlowPair] | None = None  # labels of the instant before, and the flow from there
         current = self.make_instant(max(first - 1, 0))
         for index in range(current.index, stop):
             following = self.make_instant(index + 1) if index + 1 < length else None
             pair = flow_pair(current.full_srgb, following.full_srgb, config) if following else None
             if index >= first:
-                yield Finished(current, self._vote(previous, current, pair, following), following, pair)
+                yield Finished(current, self._vote(before, current, pair, following), following, pair)
             if following is None or pair is None:
                 return
-            previous, current = (current, pair), following
+            before, current = (current.labels, pair), following
 
     def _vote(
-        self, previous: tuple[Instant, FlowPair] | None, current: Instant, pair: FlowPair | None,
+        self, before: tuple[np.ndarray, FlowPair] | None, current: Instant, pair: FlowPair | None,
         following: Instant | None,
     ) -> np.ndarray:
         """Labels of the current instant after the vote of three."""
         neighbours = []
-        if previous is not None:
-            before, flow = previous
-            neighbours.append((before.labels, flow.backward, flow.occluded_backward))
+        if before is not None:
+            labels, flow = before
+            neighbours.append((labels, flow.backward, flow.occluded_backward))
         if following is not None and pair is not None:
             neighbours.append((following.labels, pair.forward, pair.occluded_forward))
         return vote_labels(current.labels, neighbours) if self._config.labels.vote else current.labels

@@ -14,10 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from olatkit import __version__
 from olatkit.errors import ConfigError, FormatError
 from olatkit.io.documents import rig_to_document
+from olatkit.io.shard_writing import file_sha256
 from olatkit.io.takes import Take, open_take
+from olatkit.io.truth_labels import read_truth_labels
 from olatkit.render.sampling import SamplingConfig
-from olatkit.vision.labels import LabelConfig
+from olatkit.vision.labels import LabelConfig, make_labeller
 
+MODELS = ("onnx", "flow_onnx", "models")  # settings of labels that name files
 BUILD = "build"  # folder inside the shard set that holds the plan and the records of finished shards
 
 
@@ -64,6 +67,7 @@ class TakePlan:
     lights: int
     fingerprint: str
     truth: str | None
+    truth_sha256: str
 
 
 @dataclass(frozen=True)
@@ -85,13 +89,16 @@ class SetPlan:
     takes: tuple[TakePlan, ...]
     shards: tuple[ShardPlan, ...]
     bank_sha256: str
+    models_sha256: str
     digest: str
 
     def digest_of(self, shard: ShardPlan) -> str:
         """What decides the contents of a shard: settings, take and range, but no names of folders."""
         take = self.takes[shard.take]
-        parts = (_content(self.config, self.bank_sha256), take.name, take.subject, take.fingerprint, shard.file,
-                 shard.first, shard.count, take.split if self.config.bake else "")
+        parts = (
+            _content(self.config, self.bank_sha256, self.models_sha256), take.name, take.subject, take.fingerprint,
+            take.truth_sha256, shard.file, shard.first, shard.count, take.split if self.config.bake else "",
+        )
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -114,6 +121,9 @@ def plan_shards(
         raise ConfigError(f"{len(truths)} truth files for {len(takes)} takes, expected one for each, in their order")
     if config.bake and not bank_sha256:
         raise ConfigError("baked pictures need lightings: give --bank")
+    for path in truths:
+        read_truth_labels(path)  # says now what a task would say later
+    config, models = _settle_labels(config, bool(truths))
     opened = [open_take(path) for path in takes]
     for path, take in zip(takes, opened, strict=True):
         if min(take.shape) < config.size:
@@ -134,6 +144,7 @@ def plan_shards(
         TakePlan(
             str(Path(path).resolve()), name, known[name], splits[known[name]], len(take), len(take.rig),
             fingerprint(take), str(Path(truths[i]).resolve()) if truths else None,
+            file_sha256(truths[i]) if truths else "",
         )
         for i, (path, name, take) in enumerate(zip(takes, names, opened, strict=True))
     )
@@ -143,9 +154,9 @@ def plan_shards(
             count = min(config.shard_imagesets, entry.imagesets - first)
             pairs = min(count, entry.imagesets - 1 - first)
             shards.append(ShardPlan(f"shard-{len(shards):05d}.h5", number, first, count, pairs))
-    document = [_content(config, bank_sha256), [{**asdict(take), "path": "", "truth": ""} for take in planned]]
+    document = [_content(config, bank_sha256, models), [{**asdict(take), "path": "", "truth": ""} for take in planned]]
     digest = hashlib.sha256(json.dumps(document).encode()).hexdigest()
-    return SetPlan(config, planned, tuple(shards), bank_sha256, digest)
+    return SetPlan(config, planned, tuple(shards), bank_sha256, models, digest)
 
 
 def take_names(paths: Sequence[Path]) -> list[str]:
@@ -200,7 +211,8 @@ def write_plan(folder: Path, plan: SetPlan) -> None:
     """Write the plan where workers find it."""
     document = {
         "config": plan.config.model_dump(mode="json"), "takes": [asdict(take) for take in plan.takes],
-        "shards": [asdict(shard) for shard in plan.shards], "bank_sha256": plan.bank_sha256, "digest": plan.digest,
+        "shards": [asdict(shard) for shard in plan.shards], "bank_sha256": plan.bank_sha256,
+        "models_sha256": plan.models_sha256, "digest": plan.digest,
     }
     build = folder / BUILD
     build.mkdir(parents=True, exist_ok=True)
@@ -217,7 +229,8 @@ def read_plan(folder: str, digest: str) -> SetPlan:
         document = json.loads(path.read_text(encoding="utf-8"))
         plan = SetPlan(
             ShardConfig.model_validate(document["config"]), tuple(TakePlan(**item) for item in document["takes"]),
-            tuple(ShardPlan(**item) for item in document["shards"]), document["bank_sha256"], document["digest"],
+            tuple(ShardPlan(**item) for item in document["shards"]), document["bank_sha256"],
+            document["models_sha256"], document["digest"],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FormatError(f"{path}: the plan cannot be read: {' '.join(str(error).split())}; the folder must be "
@@ -228,9 +241,29 @@ def read_plan(folder: str, digest: str) -> SetPlan:
 
 
 def settings_of(config: ShardConfig) -> dict[str, Any]:
-    """Settings that decide the bytes of shards; how subjects are split does not."""
-    return config.model_dump(mode="json", exclude={"splits"})
+    """Settings that decide the bytes of shards, without folders; how subjects are split does not."""
+    settings = config.model_dump(mode="json", exclude={"splits"})
+    for name in MODELS:
+        settings["labels"][name] = settings["labels"][name] and Path(settings["labels"][name]).name
+    return settings
 
 
-def _content(config: ShardConfig, bank_sha256: str) -> str:
-    return json.dumps([settings_of(config), bank_sha256, __version__], sort_keys=True)
+def _settle_labels(config: ShardConfig, truth: bool) -> tuple[ShardConfig, str]:
+    """Settings that mean the same to every worker, and a hash of the user's networks, '' without any.
+
+    Paths are whole, and the backend is decided here: 'auto' would be decided by what each worker finds.
+    """
+    given = {name: Path(path).resolve() for name in MODELS if (path := getattr(config.labels, name)) is not None}
+    digest = hashlib.sha256()
+    for name, path in given.items():
+        if name != "models":
+            if not path.is_file():
+                raise ConfigError(f"labels.{name}: {path} is no file")
+            digest.update(f"{name} {file_sha256(path)}".encode())
+    labels = config.labels.model_copy(update={name: str(path) for name, path in given.items()})
+    labels = labels.model_copy(update={"parsing": make_labeller(labels, {} if truth else None).name})
+    return config.model_copy(update={"labels": labels}), digest.hexdigest() if given else ""
+
+
+def _content(config: ShardConfig, bank_sha256: str, models_sha256: str) -> str:
+    return json.dumps([settings_of(config), bank_sha256, models_sha256, __version__], sort_keys=True)

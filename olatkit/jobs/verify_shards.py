@@ -15,8 +15,8 @@ from olatkit.jobs.schedulers import Progress, run_tasks
 from olatkit.learn.lightings import light_weights_of, lighting_matrix
 from olatkit.render.fully_lit import fully_lit
 from olatkit.render.relight import relight
-from olatkit.vision.label_pictures import CLASS_NAMES
 from olatkit.vision.occlusion import hidden_points
+from olatkit.vision.parsing import CLASSES
 
 # Flow is stored in half floats: a few pixels on the verge of the rule may fall on its other side.
 OCCLUSION_DIFFERS = 0.02
@@ -98,8 +98,8 @@ def _check_contents(reader: ShardReader) -> list[str]:
             problems.append(f"imageset {t}: a code is {codes.max()}, expected at most {LAST}")
         full, labels = reader.read("full", t), reader.read("parse", t)
         reader.read("mask", t)
-        if labels.max() >= len(CLASS_NAMES):
-            problems.append(f"imageset {t}: a label is {labels.max()}, expected at most {len(CLASS_NAMES) - 1}")
+        if labels.max() >= len(CLASSES):
+            problems.append(f"imageset {t}: a label is {labels.max()}, expected at most {len(CLASSES) - 1}")
         if t == 0:
             lit = np.float32(reader.header.kappa) * fully_lit(reader.read_radiance(0), reader.header.rig)
             if _differ(to_srgb8(lit), full):

@@ -2,10 +2,6 @@
 
 import numpy as np
 
-CLASS_NAMES = (
-    "background", "skin", "left brow", "right brow", "left eye", "right eye", "glasses", "left ear", "right ear",
-    "earring", "nose", "mouth", "upper lip", "lower lip", "neck", "necklace", "cloth", "hair", "hat",
-)
 # sRGB; neighbours in a face differ in hue.
 CLASS_COLOURS = np.array(
     [

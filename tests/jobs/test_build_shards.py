@@ -24,6 +24,7 @@ from olatkit.errors import ConfigError, FormatError, OutputExistsError
 from olatkit.imageset import CLIPPED_CODES
 from olatkit.io import codes as radiance_codes
 from olatkit.io.documents import read_json
+from olatkit.io.hdf5_files import hdf5
 from olatkit.io.shard_index import read_index
 from olatkit.io.shard_set import ShardSet
 from olatkit.io.shards import ShardReader
@@ -33,7 +34,7 @@ from olatkit.jobs.build_shards import build_shards
 from olatkit.jobs.clusters import open_cluster
 from olatkit.jobs.merge_shards import merge_shards
 from olatkit.jobs.shard_pictures import read_square
-from olatkit.jobs.shard_plan import assign_splits, plan_shards, take_names
+from olatkit.jobs.shard_plan import assign_splits, plan_shards, settings_of, take_names
 from olatkit.jobs.show_shards import show_shards
 from olatkit.jobs.verify_shards import verify_shards
 from olatkit.learn.lightings import light_weights_of, lighting_matrix
@@ -429,6 +430,49 @@ def test_another_set_in_the_folder_is_not_replaced(folder, tmp_path):
     assert read_index(out).baked == 0
     assert sorted(path.name for path in out.glob("shard-*.h5")) == ["shard-00000.h5", "shard-00001.h5"]
     assert verify_shards(out, scheduler="sync") == []
+
+
+def test_networks_of_the_user_count_by_content_not_by_place(tmp_path):
+    """The flow network is only opened when it is used, so any bytes will do here."""
+    write_sphere_take(tmp_path / "t.olat.h5", 2)
+    digests = []
+    for folder, content in (("a", b"x"), ("b", b"x"), ("a", b"y")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / "net.onnx").write_bytes(content)
+        config = small_config(labels={"flow": "onnx", "flow_onnx": str(tmp_path / folder / "net.onnx")})
+        plan = plan_shards([tmp_path / "t.olat.h5"], config)
+        digests.append(plan.digest)
+        assert str(tmp_path) not in json.dumps(settings_of(plan.config))
+    assert digests[0] == digests[1] != digests[2]
+    for name in ("onnx", "flow_onnx"):
+        missing = small_config(labels={name: str(tmp_path / "none.onnx")})
+        with pytest.raises(ConfigError, match=rf"labels.{name}: .*none\.onnx is no file"):
+            plan_shards([tmp_path / "t.olat.h5"], missing)
+
+
+def test_the_backend_is_decided_once(tmp_path):
+    """With truth, and without any models: what 'auto' means stands in the plan, and truth of other content counts."""
+    write_sphere_take(tmp_path / "t.olat.h5", 2)
+    automatic = small_config(labels={"parsing": "auto", "models": str(tmp_path / "none")})
+    plan = plan_shards([tmp_path / "t.olat.h5"], automatic)
+    assert plan.config.labels.parsing == "foreground"
+    digests = {plan.digest}
+    for value in (1, 2):
+        write_truth_file(tmp_path / "truth.h5", value)
+        plan = plan_shards([tmp_path / "t.olat.h5"], automatic, truths=[tmp_path / "truth.h5"])
+        assert plan.config.labels.parsing == "truth"
+        digests.add(plan.digest)
+    assert len(digests) == 3
+    build_shards([tmp_path / "t.olat.h5"], tmp_path / "s", automatic, truths=[tmp_path / "truth.h5"], scheduler="sync")
+    reader = ShardReader(tmp_path / "s" / "shard-00000.h5")
+    assert (reader.read("parse", 1) == 2).all()
+    assert read_index(tmp_path / "s").takes[0].labels == "truth"
+
+
+def write_truth_file(path, value):
+    """Labels of a simulated take at the ticks of :func:`write_sphere_take`."""
+    with hdf5().File(path, "w") as file:
+        file["r_tick"], file["label"] = 40 * np.arange(2), np.full((2, SIZE, SIZE), value, np.uint8)
 
 
 def test_new_splits_make_no_new_shards(folder, tmp_path):
