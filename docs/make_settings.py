@@ -1,4 +1,4 @@
-"""Write the tables of settings into docs/capture.md, docs/shards.md and docs/training.md, from the configuration models themselves.
+"""Write the tables of settings into docs/capture.md, docs/shards.md and docs/training.md, from the models themselves.
 
     python docs/make_settings.py
 """

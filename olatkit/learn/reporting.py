@@ -94,9 +94,11 @@ class Reporter:
         spread = self._news.get("code_spread", 1.0)
         if spread < SMALLEST_SPREAD and step > self._config.steps / 2 and not self._warned:
             self._warned = True
+            tried = self._config.losses.latent_stop_gradient == "first"
             log.warning(
-                "the structure code is almost the same for all pictures (code_spread %.2g, expected above %g); "
-                "losses.latent_stop_gradient: first, or a smaller losses.weights.latent, may help", spread, SMALLEST_SPREAD
+                "the structure code is almost the same for all pictures (code_spread %.2g, expected above %g); %s",
+                spread, SMALLEST_SPREAD,
+                "a smaller losses.weights.latent may help" if tried else "losses.latent_stop_gradient: first may help",
             )
 
     def _row(self, state: TrainingState, stage: Stage) -> dict[str, float]:
