@@ -138,8 +138,7 @@ def _prepare(out: Path, plan: SetPlan, bank: Path | None, overwrite: bool) -> No
     # A set whose files change is no whole set.
     (out / INDEX).unlink(missing_ok=True)
     write_plan(out, plan)
-    for left in (*out.glob("*.part"), *(out / BUILD).glob("*.part")):
-        left.unlink(missing_ok=True)
+    _remove_unfinished(out)
     if bank is not None:
         copy_file(bank, out / BANK)
 
@@ -175,7 +174,14 @@ def _finish(out: Path, plan: SetPlan, records: Sequence[dict | None], overwrite:
     for old in out.glob("shard-*.h5"):
         if old.name not in known:
             old.unlink()
+    _remove_unfinished(out)
     shutil.rmtree(out / BUILD)
+
+
+def _remove_unfinished(out: Path) -> None:
+    """Remove what workers that were killed have left."""
+    for left in (*out.glob("*.part"), *(out / BUILD).glob("*.part")):
+        left.unlink(missing_ok=True)
 
 
 def _summary(out: Path, plan: SetPlan, kept: int) -> BuildSummary:

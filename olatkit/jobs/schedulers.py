@@ -176,7 +176,9 @@ def _quiet_dask() -> Iterator[None]:
     import distributed  # noqa: F401  sets the level of its log when it is imported, so before ours
 
     workers = "distributed.nanny.pre-spawn-environ"
-    loggers = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio")]
+    # Dask gives some of them levels of their own, which the level above does not reach.
+    names = ("distributed", "distributed.client", "tornado", "tornado.application", "asyncio")
+    loggers = [logging.getLogger(name) for name in names]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
