@@ -66,7 +66,8 @@ class _Slots:
             else:
                 self.changed.append(at)
             if linear is not None:
-                self._encode(linear[number], view, at)
+                count = len(read.views)
+                self._encode([linear[step, light] for light in (number, number + count) for step in (0, 1)], view, at)
             elif plain:
                 stored = arrays.tensor("baked", device)[number]
                 bytes_to_planes(stored[:2], self.clean[at])
@@ -74,11 +75,11 @@ class _Slots:
             else:
                 self._encode(bytes_to_planes(arrays.tensor("baked", device)[number], linear=True), view, at)
 
-    def _encode(self, linear: Tensor, view: View, at: int) -> None:
-        """Four linear pictures (4, 3, h, w), t and t + 1 as inputs and as targets, through a view."""
-        seen = view_pictures(linear, view, self.size)
-        encode_srgb(seen[:2], self.clean[at])
-        encode_srgb(seen[2:], self.target[at])
+    def _encode(self, linear: Sequence[Tensor] | Tensor, view: View, at: int) -> None:
+        """Four linear pictures (3, h, w), t and t + 1 as inputs and as targets, through a view."""
+        slots = (self.clean[at, 0], self.clean[at, 1], self.target[at, 0], self.target[at, 1])
+        for picture, slot in zip(linear, slots, strict=True):
+            encode_srgb(view_pictures(picture, view, self.size), slot)
 
     def finish(self, views: Sequence[View]) -> Sample:
         """What needs all samples: occlusion of changed flow, errors on inputs, masks."""
@@ -98,19 +99,17 @@ class _Slots:
 
 
 def _relit(read: PairRead, device: Device) -> Tensor:
-    """Linear pictures (V, 4, 3, h, w) of all variants: t under i, t + 1 under j, t and t + 1 under k."""
+    """Linear pictures (2, 2V, 3, h, w): t and t + 1, each under the lightings i or j and then k of all variants."""
     if "relit" in read.arrays:
-        relit = read.arrays.tensor("relit", device)
-    else:
-        weights = read.arrays.tensor("weights", device)
-        relit = torch.stack([
-            relight_tiles_on(
-                read.arrays.tensor(f"codes{step}", device), read.arrays.tensor(f"tiles{step}", device), weights[step],
-                read.window,
-            )
-            for step in (0, 1)
-        ])
-    return relit.unflatten(1, (2, -1)).permute(2, 1, 0, 3, 4, 5).flatten(1, 2)
+        return read.arrays.tensor("relit", device)
+    weights = read.arrays.tensor("weights", device)
+    return torch.stack([
+        relight_tiles_on(
+            read.arrays.tensor(f"codes{step}", device), read.arrays.tensor(f"tiles{step}", device), weights[step],
+            read.window,
+        )
+        for step in (0, 1)
+    ])
 
 
 def _degraded(pair: Tensor, view: View) -> Tensor:
