@@ -1,10 +1,10 @@
 """Imagesets per second that become shards, what bounds it, and what a second worker brings.
 
 A take of a simulated head (114 lights, sensor noise) is built with the default settings, labels from the foreground;
-shards hold ``--per-shard`` imagesets, so that tasks take seconds. The time of every step is measured alone, one thread.
+shards hold ``--per-shard`` imagesets, so that tasks take seconds; at each edge one imageset more is looked at. The time of every step is measured alone, one thread.
 At the end: what the paper's 5,292 imagesets would take at the measured rates.
 
-    python benchmarks/build_shards.py [--size 512] [--imagesets 8] [--per-shard 2] [--bake 0] [--folder KEEP] [--json FILE]
+    python benchmarks/build_shards.py [--size 512] [--imagesets 12] [--per-shard 3] [--bake 0] [--folder KEEP] [--json FILE]
 """
 
 import argparse
@@ -72,8 +72,8 @@ def steps(take_path: Path, shards: Path, config: ShardConfig, folder: Path) -> d
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=512)
-    parser.add_argument("--imagesets", type=int, default=8)
-    parser.add_argument("--per-shard", type=int, default=2)
+    parser.add_argument("--imagesets", type=int, default=12)
+    parser.add_argument("--per-shard", type=int, default=3)
     parser.add_argument("--bake", type=int, default=0)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--json", type=Path)
@@ -87,7 +87,8 @@ def main() -> None:
             "labels": {"parsing": "foreground"},
         })
         bank, seconds = make_bank(folder / "bank.h5"), {}
-        build_shards([take], folder / "warm", config, bank=bank)  # compiled kernels, file cache
+        cv2.setNumThreads(1)  # a worker is one core; alone it would let OpenCV use them all
+        build_shards([take], folder / "warm", config, bank=bank, overwrite=True)  # compiled kernels, file cache
         for workers in (1, 2):
             out = folder / f"workers-{workers}"
             shutil.rmtree(out, ignore_errors=True)
@@ -95,7 +96,6 @@ def main() -> None:
             build_shards([take], out, config, bank=bank, scheduler="threads", workers=workers)
             seconds[workers] = time.perf_counter() - start
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        cv2.setNumThreads(1)
         parts = steps(take, folder / "workers-1", config, folder)
         for name in ("warm", "workers-1", "workers-2"):
             shutil.rmtree(folder / name)
