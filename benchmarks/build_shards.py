@@ -1,8 +1,8 @@
 """Imagesets per second that become shards, what bounds it, and what a second worker brings.
 
 A take of a simulated head (114 lights, sensor noise) is built with the default settings, labels from the foreground;
-shards hold ``--per-shard`` imagesets, so that tasks take seconds; at each edge one imageset more is looked at. The time of every step is measured alone, one thread.
-At the end: what the paper's 5,292 imagesets would take at the measured rates.
+shards hold ``--per-shard`` imagesets, so that tasks take seconds; at each edge one imageset more is looked at. The time
+of every step is measured alone, one thread. At the end: what the paper's 5,292 imagesets would take at the measured rates.
 
     python benchmarks/build_shards.py [--size 512] [--imagesets 12] [--per-shard 3] [--bake 0] [--folder KEEP] [--json FILE]
 """

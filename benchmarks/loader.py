@@ -69,7 +69,8 @@ def main() -> None:
             "size": given.size, "bake": given.lightings, "matte": False,
             "labels": {"parsing": "foreground", "flow_preset": "medium"},
         })
-        build_shards([folder / "head.olat.h5"], folder / "shards", config, bank=make_bank(folder / "bank.h5"), overwrite=True)
+        bank = make_bank(folder / "bank.h5")
+        build_shards([folder / "head.olat.h5"], folder / "shards", config, bank=bank, overwrite=True)
         plain = {"variants": given.lightings}
         varied = {**plain, "crops": 2, "augment": AugmentConfig()}
         one = {"variants": 1}
