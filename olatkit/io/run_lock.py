@@ -9,6 +9,8 @@ from pathlib import Path
 
 from olatkit.errors import OutputExistsError
 
+LOCK = "run.lock"  # name of the file
+
 
 @contextmanager
 def running_alone(folder: str | os.PathLike[str]) -> Iterator[None]:
@@ -16,7 +18,7 @@ def running_alone(folder: str | os.PathLike[str]) -> Iterator[None]:
 
     A file ``run.lock`` in the folder, created exclusively, names this process and host. One that a killed run of this
     host left is replaced; of a run on another host nobody here can tell whether it lives. At the end the lock goes,
-    and the folder too if nothing else is in it.
+    and the folder too if nothing else is in it, with those above it that were made for it.
 
     Raises
     ------
@@ -24,7 +26,8 @@ def running_alone(folder: str | os.PathLike[str]) -> Iterator[None]:
         Another run holds the folder.
     """
     folder = Path(folder)
-    lock = folder / "run.lock"
+    lock = folder / LOCK
+    made = [folder, *(above for above in folder.absolute().parents if not above.exists())]
     pid = os.getpid()
     own = json.dumps({"host": socket.gethostname(), "pid": pid, "started": _started(pid), "turn": os.urandom(4).hex()})
     while not _created(lock, own):
@@ -34,8 +37,9 @@ def running_alone(folder: str | os.PathLike[str]) -> Iterator[None]:
     finally:
         if _text(lock) == own:  # the folder may be gone, and even be another run's by now
             lock.unlink(missing_ok=True)
-        with suppress(OSError):  # not empty, or gone
-            folder.rmdir()
+        for empty in made:
+            with suppress(OSError):  # not empty, or gone
+                empty.rmdir()
 
 
 def _created(lock: Path, text: str) -> bool:

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from olatkit.errors import OutputExistsError
+from olatkit.io.run_lock import LOCK
 
 
 class Journal:
     """A folder that says which chunks of a piece of work are whole, and holds their parts of videos.
+
+    Whoever uses it holds the folder by :func:`olatkit.io.run_lock.running_alone`.
 
     Parameters
     ----------
@@ -26,7 +29,6 @@ class Journal:
     def __init__(self, folder: Path, settings: Mapping[str, Any], *, overwrite: bool = False) -> None:
         self._folder = folder
         self._plan = folder / "plan.json"
-        self._made_parent = False
         self._text = json.dumps(settings, sort_keys=True, indent=1)
         self._digest = hashlib.sha256(self._text.encode()).hexdigest()
         if self._plan.exists() and self._found_digest() != self._digest:
@@ -35,7 +37,7 @@ class Journal:
                     f"{folder} holds an unfinished rendering with other settings; finish it with the same command, "
                     "choose another output, or give --overwrite to begin anew"
                 )
-            shutil.rmtree(folder)
+            self._empty()
 
     def _found_digest(self) -> str:
         return hashlib.sha256(self._plan.read_text(encoding="utf-8").encode()).hexdigest()
@@ -46,8 +48,7 @@ class Journal:
         return self._plan.exists()
 
     def begin(self) -> None:
-        """Make the folder, if it is not there."""
-        self._made_parent = not self._folder.parent.exists()
+        """Make the folder and say in it what the work is, unless an earlier run did."""
         self._folder.mkdir(parents=True, exist_ok=True)
         if not self._plan.exists():
             temporary = self._plan.with_suffix(".part")
@@ -71,9 +72,14 @@ class Journal:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def give_up(self) -> None:
-        """After an error: remove the folder unless something in it is worth going on from."""
-        if any(self._folder.glob("*.done")):
-            return
-        self.finish()
-        if self._made_parent and not any(self._folder.parent.iterdir()):
-            self._folder.parent.rmdir()
+        """After an error: leave nothing unless it is worth going on from."""
+        if not any(self._folder.glob("*.done")):
+            self._empty()
+
+    def _empty(self) -> None:
+        """Remove all but the lock of the run that is at work here."""
+        for path in self._folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != LOCK:
+                path.unlink()

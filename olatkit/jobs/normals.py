@@ -15,6 +15,7 @@ from olatkit.errors import ConfigError, OutputExistsError
 from olatkit.imageset import Imageset
 from olatkit.io.images import read_image, write_exr, write_png
 from olatkit.io.outputs import whole_file
+from olatkit.io.run_lock import running_alone
 from olatkit.io.takes import Take, open_take
 from olatkit.jobs.render import take_exposure
 from olatkit.jobs.schedulers import Progress
@@ -100,7 +101,7 @@ def make_normals(
     ConfigError
         An imageset that is not there, ranks that leave too few lights, a mask of another size.
     OutputExistsError
-        The folder holds files of other settings and ``overwrite`` is false.
+        The folder holds files of other settings and ``overwrite`` is false, or another run is writing there.
 
     Notes
     -----
@@ -111,7 +112,7 @@ def make_normals(
     names = [environment.name for environment in environments]
     if len(set(names)) < len(names):
         raise ConfigError(f"two environment maps are named '{max(names, key=names.count)}', which names their pictures")
-    with open_take(take_path) as take:
+    with open_take(take_path) as take, running_alone(out / "normals.parts"):
         if config.imageset != "all" and not 0 <= config.imageset < len(take):
             raise ConfigError(f"imageset {config.imageset} is not in the take, expected 0 ... {len(take) - 1} or 'all'")
         indices = range(len(take)) if config.imageset == "all" else [config.imageset]

@@ -14,6 +14,7 @@ from olatkit.envmap import EnvironmentMap
 from olatkit.errors import ConfigError, OlatkitError
 from olatkit.io.documents import rig_to_document
 from olatkit.io.outputs import refuse_existing
+from olatkit.io.run_lock import running_alone
 from olatkit.jobs.composer import Composer, Scale
 from olatkit.jobs.imageset_reader import ImagesetReader, Take
 from olatkit.jobs.journal import Journal
@@ -84,7 +85,7 @@ def render_take(
     ConfigError
         Imageset out of range, take and rig disagree, several pictures for one file, a file of another kind.
     OutputExistsError
-        An output exists and ``overwrite`` is false.
+        An output exists and ``overwrite`` is false, or another run is writing it.
 
     Notes
     -----
@@ -103,20 +104,21 @@ def render_take(
         raise ConfigError(f"method is '{config.method}', expected one of {', '.join(METHODS)}")
     lit = _named(lightings)
     chunks = plan_shots(len(take), lit, out, config)
-    journal = Journal(_parts_folder(out, chunks), _settings(take, rig, lit, config), overwrite=overwrite)
-    paths = _paths(chunks)
-    if not journal.goes_on:
-        for path in paths:
-            refuse_existing(path, overwrite=overwrite)
-    work = _Work(take, rig, lit, config, for_display=any(path.suffix != ".exr" for path in paths))
-    journal.begin()
-    try:
-        kept = work.run(chunks, journal, progress)
-        join_films(chunks, config, journal)
-    except BaseException:
-        journal.give_up()
-        raise
-    journal.finish()
+    paths, parts = _paths(chunks), _parts_folder(out, chunks)
+    with running_alone(parts):
+        journal = Journal(parts, _settings(take, rig, lit, config), overwrite=overwrite)
+        if not journal.goes_on:
+            for path in paths:
+                refuse_existing(path, overwrite=overwrite)
+        work = _Work(take, rig, lit, config, for_display=any(path.suffix != ".exr" for path in paths))
+        journal.begin()
+        try:
+            kept = work.run(chunks, journal, progress)
+            join_films(chunks, config, journal)
+        except BaseException:
+            journal.give_up()
+            raise
+        journal.finish()
     names = [lighting.name for lighting in lit]
     exposures = {name: scale.display for name, scale in zip(names, work.scales, strict=True)}
     return RenderReport(paths, exposures if work.for_display else {}, dict(zip(names, work.lost, strict=True)), kept)

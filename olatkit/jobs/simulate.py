@@ -14,6 +14,7 @@ from olatkit.errors import ConfigError
 from olatkit.io.cine_writer import write_cine
 from olatkit.io.documents import write_rig, write_schedule
 from olatkit.io.outputs import refuse_existing
+from olatkit.io.run_lock import running_alone
 from olatkit.io.truth import TruthWriter, write_truth
 from olatkit.jobs.schedulers import default_workers
 from olatkit.simulate.stage import Stage, choose_references
@@ -55,7 +56,7 @@ def simulate(
     Raises
     ------
     OutputExistsError
-        One of the files exists and ``overwrite`` is false; nothing has been done then.
+        One of the files exists and ``overwrite`` is false, or another run is writing them; nothing has been done then.
     ConfigError
         Fewer than one tick.
 
@@ -75,12 +76,20 @@ def simulate(
     paths = [folder / name for name in OUTPUTS if truth != 0 or name != "truth.h5"]
     for path in paths:
         refuse_existing(path, overwrite=overwrite)
-    folder.mkdir(parents=True, exist_ok=True)
+    with running_alone(folder / "take.parts"):
+        _record(stage, paths, ticks, truth, workers or default_workers(), overwrite, progress)
+    return paths
+
+
+def _record(
+    stage: Stage, paths: list[Path], ticks: int, truth: int | None, workers: int, overwrite: bool,
+    progress: Callable[[int, int], object] | None,
+) -> None:
+    """Write the files of a take, the schedule last."""
     kept = np.setdiff1d(np.arange(ticks), stage.disturbances.dropped_ticks(ticks))
     references = np.intersect1d(choose_references(np.intersect1d(stage.reference_ticks(ticks), kept), truth), kept)
     steps = _Steps(len(kept) + 4 * len(references), progress)
     sensor, rate = stage.sensor, stage.schedule.frame_rate_hz
-    workers = workers or default_workers()
     with _pool(workers) as pool:
         frames = _in_order(pool, stage.frame, kept, _ahead(stage, workers), steps)
         write_cine(
@@ -92,7 +101,6 @@ def simulate(
             _write_truth(paths[3], stage, kept, references, pool, steps, overwrite)
     write_rig(paths[1], stage.rig, overwrite=overwrite)
     write_schedule(paths[2], replace(stage.schedule, phase=0), overwrite=overwrite)
-    return paths
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from olatkit.cli.main import load_command
 from olatkit.color import encode_srgb
 from olatkit.io.documents import write_rig
 from olatkit.io.images import read_exr, write_exr, write_png
+from olatkit.io.run_lock import running_alone
 from olatkit.rig import LightRig
 
 LIGHTS = directions(12)
@@ -190,6 +191,10 @@ def test_normals_go_on_after_a_stop(take: Path, tmp_path: Path) -> None:
         call("normals", take, "-o", tmp_path / "b", *wrong, code=2)
     refused = call("normals", take, "-o", tmp_path / "b", "--imageset", 3, code=1)
     assert "imageset 3 is not in the take" in str(refused.exception)
+    with running_alone(out / "normals.parts"):
+        refused = call("normals", *arguments, "--overwrite", code=1)
+    assert "another run is writing there" in str(refused.exception)
+    assert not (tmp_path / "b").exists()
 
 
 def test_export_lp_of_a_rig(tmp_path: Path) -> None:

@@ -20,20 +20,26 @@ AT_BLOCKS = AT_SETUP + 10416
 AT_OFFSETS = AT_BLOCKS + 32 + 20 + 12
 AT_FRAMES = AT_OFFSETS + 24
 
-# Every field that is read: (offset, struct format)
+# Every field of both headers, and of the rest every one that is read: (offset, struct format)
 FIELDS = {
     "Type": (0, "2s"), "Headersize": (2, "H"), "Compression": (4, "H"), "Version": (6, "H"),
-    "FirstImageNo": (16, "i"), "ImageCount": (20, "I"), "OffImageHeader": (24, "I"), "OffSetup": (28, "I"),
+    "FirstMovieImage": (8, "i"), "TotalImageCount": (12, "I"), "FirstImageNo": (16, "i"),
+    "ImageCount": (20, "I"), "OffImageHeader": (24, "I"), "OffSetup": (28, "I"),
     "OffImageOffsets": (32, "I"), "TriggerTime": (36, "Q"), "biSize": (44, "I"), "biWidth": (48, "i"),
-    "biHeight": (52, "i"), "biBitCount": (58, "H"), "biCompression": (60, "I"), "biSizeImage": (64, "I"),
+    "biHeight": (52, "i"), "biPlanes": (56, "H"), "biXPelsPerMeter": (68, "i"), "biYPelsPerMeter": (72, "i"),
+    "biClrUsed": (76, "I"), "biBitCount": (58, "H"), "biCompression": (60, "I"), "biSizeImage": (64, "I"),
     "biClrImportant": (80, "I"), "FrameRate16": (AT_SETUP, "H"), "Mark": (AT_SETUP + 140, "2s"),
-    "Length": (AT_SETUP + 142, "H"), "FrameRate": (AT_SETUP + 768, "I"), "CFA": (AT_SETUP + 808, "I"),
+    "Length": (AT_SETUP + 142, "H"), "Serial": (AT_SETUP + 743, "I"), "FrameRate": (AT_SETUP + 768, "I"),
+    "CFA": (AT_SETUP + 808, "I"),
     "WBGain red": (AT_SETUP + 852, "f"), "WBGain blue": (AT_SETUP + 856, "f"), "RealBPP": (AT_SETUP + 896, "I"),
     "ShutterNs": (AT_SETUP + 1568, "I"), "BlackLevel": (AT_SETUP + 5732, "i"), "WhiteLevel": (AT_SETUP + 5736, "i"),
     "CameraModel": (AT_SETUP + 10128, "2s"), "dFrameRate": (AT_SETUP + 10400, "d"),
-    "times size": (AT_BLOCKS, "I"), "times type": (AT_BLOCKS + 4, "H"), "time of frame 1": (AT_BLOCKS + 16, "Q"),
+    "times size": (AT_BLOCKS, "I"), "times type": (AT_BLOCKS + 4, "H"),
+    "times reserved": (AT_BLOCKS + 6, "H"), "time of frame 0": (AT_BLOCKS + 8, "Q"),
+    "time of frame 1": (AT_BLOCKS + 16, "Q"), "time of frame 2": (AT_BLOCKS + 24, "Q"),
     "exposures size": (AT_BLOCKS + 32, "I"), "exposures type": (AT_BLOCKS + 36, "H"),
-    "offset of frame 0": (AT_OFFSETS, "Q"), "offset of frame 2": (AT_OFFSETS + 16, "Q"),
+    "exposure of frame 1": (AT_BLOCKS + 44, "I"), "offset of frame 0": (AT_OFFSETS, "Q"),
+    "offset of frame 1": (AT_OFFSETS + 8, "Q"), "offset of frame 2": (AT_OFFSETS + 16, "Q"),
     "AnnotationSize": (AT_FRAMES, "I"), "ImageSize": (AT_FRAMES + 4, "I"),
 }  # fmt: skip
 

@@ -46,6 +46,12 @@ def test_the_lock_comes_and_goes_with_an_empty_folder(tmp_path):
     assert [path.name for path in folder.iterdir()] == ["000000.h5"]
 
 
+def test_folders_made_for_the_lock_go_with_it(tmp_path):
+    with running_alone(tmp_path / "a/b/o.parts"):
+        (tmp_path / "a/there").touch()
+    assert [path.name for path in tmp_path.rglob("*")] == ["a", "there"]
+
+
 def test_a_folder_that_is_removed_meanwhile_is_no_error(tmp_path):
     with running_alone(tmp_path / "o.parts"):
         (tmp_path / "o.parts/run.lock").unlink()

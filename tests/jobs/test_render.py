@@ -14,6 +14,7 @@ from olatkit.envmap import EnvironmentMap
 from olatkit.errors import CaptureError, ConfigError, FormatError, OutputExistsError
 from olatkit.imageset import Imageset
 from olatkit.io.images import read_exr, read_exr_header, read_picture, write_exr, write_png
+from olatkit.io.run_lock import running_alone
 from olatkit.jobs import shots
 from olatkit.jobs.lightings import Lighting, MapSequence, MapSource, TrackLighting, read_track, standing_maps
 from olatkit.jobs.render import render_take, take_exposure
@@ -550,6 +551,18 @@ def test_an_error_leaves_what_can_be_gone_on_from(tmp_path: Path, monkeypatch: p
     assert names(tmp_path) == ["a.mp4"]
     with pytest.raises(OutputExistsError, match=r"a\.mp4"):
         render_take(take, [make_map()], tmp_path / "a.mp4", config)
+
+
+@pytest.mark.parametrize("out", ["a.mp4", "new/folder"])
+def test_two_runs_never_write_one_output(tmp_path: Path, out: str) -> None:
+    parts = tmp_path / ("a.mp4.parts" if out == "a.mp4" else "new/folder/render.parts")
+    with running_alone(parts):
+        for overwrite in (False, True):
+            with pytest.raises(OutputExistsError, match="another run is writing there"):
+                render_take(known(make_take()), [make_map()], tmp_path / out, RenderConfig(), overwrite=overwrite)
+    assert names(tmp_path) == []
+    render_take(known(make_take()), [make_map()], tmp_path / out, RenderConfig(imageset="all"))
+    assert not parts.exists()
 
 
 def test_overwrite_begins_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

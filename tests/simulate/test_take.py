@@ -13,6 +13,7 @@ from olatkit.cli.simulate import command
 from olatkit.errors import ConfigError, OutputExistsError
 from olatkit.io.cine import CineStream
 from olatkit.io.documents import read_rig, read_schedule, write_rig, write_schedule
+from olatkit.io.run_lock import running_alone
 from olatkit.io.truth import read_truth
 from olatkit.jobs.simulate import OUTPUTS, simulate
 from olatkit.rig import default_rig
@@ -113,6 +114,12 @@ def test_a_failure_leaves_no_half_file(stage: Stage, tmp_path: Path, monkeypatch
     monkeypatch.setattr(stage, "frame", fail)
     with pytest.raises(RuntimeError, match="lamp broke"):
         simulate(stage, tmp_path, ticks=5, truth=0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_runs_never_write_one_folder(stage: Stage, tmp_path: Path) -> None:
+    with running_alone(tmp_path / "a/take.parts"), pytest.raises(OutputExistsError, match="another run is writing there"):
+        simulate(stage, tmp_path / "a", ticks=45, overwrite=True)
     assert not list(tmp_path.iterdir())
 
 
