@@ -106,10 +106,34 @@ def test_import_contracts() -> None:
 
 def test_every_requirement_has_a_tested_version() -> None:
     pins = {line.partition("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().splitlines()}
-    options = _setup()
-    wanted = (options["options"]["install_requires"] + options["options.extras_require"]["dev"]).split()
+    wanted = _requirements()
     missing = [name for item in wanted if (name := re.split(r"[\[<>=]", item)[0].lower()) not in pins]
     assert not missing
+
+
+def _requirements() -> list[str]:
+    options = _setup()
+    return " ".join([options["options"]["install_requires"], *options["options.extras_require"].values()]).split()
+
+
+def test_requirements_leave_other_versions_to_the_user() -> None:
+    """Newer NumPy, SciPy or PyAV do not exist for every Python: lower bounds only, tested versions in constraints.txt."""
+    free = re.compile(r"[\w.-]+(\[[\w,]+\])?(>=[\d.]+)?")
+    assert [item for item in _requirements() if not free.fullmatch(item)] == []
+
+
+def test_nothing_replaces_torch_or_opencv_when_it_is_installed() -> None:
+    """These pull in torchvision, which replaces a CPU build of torch, or another OpenCV over the one that is there."""
+    unwanted = ("torchvision", "lpips", "torchmetrics", "piq", "mediapipe", "opencv-contrib-python", "opencv-python-headless")
+    pins = [line.partition("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines()]
+    wanted = [re.split(r"[\[<>=]", item)[0] for item in _requirements()]
+    assert [name for name in (*pins, *wanted) if name.lower() in unwanted] == []
+
+
+def test_scripts_do_not_hide_modules_of_python() -> None:
+    """A script's folder comes first on the path: one called dis.py breaks every library that imports dis."""
+    scripts = [path for path in _tracked() if path.suffix == ".py" and "olatkit" not in path.relative_to(ROOT).parts]
+    assert [path.name for path in scripts if path.stem in sys.stdlib_module_names] == []
 
 
 def test_no_path_of_a_machine_in_any_file() -> None:
