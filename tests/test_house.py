@@ -123,8 +123,9 @@ def test_requirements_leave_other_versions_to_the_user() -> None:
 
 
 def test_nothing_replaces_torch_or_opencv_when_it_is_installed() -> None:
-    """These pull in torchvision, which replaces a CPU build of torch, or another OpenCV over the one that is there."""
-    unwanted = ("torchvision", "lpips", "torchmetrics", "piq", "mediapipe", "opencv-contrib-python", "opencv-python-headless")
+    """These pull in torchvision, which replaces a CPU build of torch, or lay another OpenCV over the one there is."""
+    unwanted = ("torchvision", "lpips", "torchmetrics", "piq", "mediapipe", "opencv-contrib-python",
+                "opencv-python-headless")
     pins = [line.partition("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines()]
     wanted = [re.split(r"[\[<>=]", item)[0] for item in _requirements()]
     assert [name for name in (*pins, *wanted) if name.lower() in unwanted] == []

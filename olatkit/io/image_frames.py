@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from olatkit.errors import FormatError
+from olatkit.io.camera_raw import RAW_SUFFIXES, CameraRaw, read_camera_raw
 from olatkit.io.images import read_image
 from olatkit.io.sidecar import Sidecar, make_stream, read_sidecar
 from olatkit.io.sources import ArrayStream
 from olatkit.io.transfer import make_transfer_table, parse_transfer
 
-SUFFIXES = (".png", ".tif", ".tiff", ".exr", ".hdr")
-RAW_SUFFIXES = (".dng", ".arw", ".cr2", ".cr3", ".nef", ".raf")
+SUFFIXES = (".png", ".tif", ".tiff", ".exr", ".hdr", *RAW_SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,13 @@ class ImageFrames:
 
 
 def open_image_folder(path: str | os.PathLike[str], *, transfer: str | float | None = None) -> ArrayStream:
-    """Open a folder of images of one kind (PNG, TIFF, EXR or HDR), numbered in their names, with ``stream.json``.
+    """Open a folder of images of one kind (PNG, TIFF, EXR, HDR, DNG), numbered in their names, with ``stream.json``.
 
     Parameters
     ----------
     path : path-like
         The folder; frames are in the order of the last number of their names. The keys of ``stream.json`` are
-        described in :mod:`olatkit.io.sidecar`.
+        described in :mod:`olatkit.io.sidecar`; camera raw files state pattern and levels themselves.
     transfer : {'linear', 'srgb', 'rec709'} or float, optional
         Curve of 8- and 16-bit images; wins over ``transfer`` of the sidecar. One of them must name it unless the
         sidecar names a Bayer pattern, which makes the images linear. Frames of a curve are float32, 0 to 1.
@@ -83,6 +83,8 @@ def open_image_folder(path: str | os.PathLike[str], *, transfer: str | float | N
     sidecar = read_sidecar(sidecar_path)
     _check_gaps(folder, numbers, sidecar)
     first = _read(paths[0])
+    if paths[0].suffix.lower() in RAW_SUFFIXES:
+        sidecar = _with_what_the_camera_states(sidecar, read_camera_raw(paths[0]), paths[0])
     curve = _pick_transfer(first, sidecar, sidecar_path, transfer)
     if curve != "linear" and (sidecar.white_level is not None or sidecar.black_level):
         raise FormatError(f"{sidecar_path}: levels belong to linear images, but transfer is {curve!r}; leave them out")
@@ -90,15 +92,19 @@ def open_image_folder(path: str | os.PathLike[str], *, transfer: str | float | N
     return make_stream(frames, sidecar, folder, sidecar_path)
 
 
+def _with_what_the_camera_states(sidecar: Sidecar, raw: CameraRaw, path: Path) -> Sidecar:
+    """Pattern and levels of a camera raw file where the sidecar does not say them."""
+    stated = {"bayer": raw.bayer, "black_level": float(raw.black_level[0, 0]), "white_level": raw.white_level}
+    missing = {key: value for key, value in stated.items() if key not in sidecar.model_fields_set}
+    if "black_level" in missing and np.ptp(raw.black_level) > 0:
+        levels = np.unique(raw.black_level).tolist()
+        raise FormatError(f"{path}: its colours have black levels {levels}; state one as black_level in stream.json")
+    return sidecar.model_copy(update=missing)
+
+
 def _list_images(folder: Path) -> tuple[list[Path], list[int]]:
     """Images of the folder and their numbers, in the order of the numbers."""
     files = sorted(item for item in folder.iterdir() if item.is_file() and not item.name.startswith("."))
-    raws = [item for item in files if item.suffix.lower() in RAW_SUFFIXES]
-    if raws:
-        raise FormatError(
-            f"{raws[0]}: camera raw files are not read; convert them to linear 16-bit TIFF without demosaic, "
-            "for example with 'dcraw -D -4 -T'"
-        )
     images = [item for item in files if item.suffix.lower() in SUFFIXES]
     kinds = sorted({item.suffix.lower() for item in images})
     if len(kinds) != 1:
@@ -147,6 +153,8 @@ def _pick_transfer(
 
 def _read(path: Path) -> np.ndarray:
     """One image as (H, W) or (H, W, 3), half floats as float32."""
+    if path.suffix.lower() in RAW_SUFFIXES:
+        return read_camera_raw(path).values
     image = read_image(path)
     if image.ndim == 3 and image.shape[2] != 3:
         raise FormatError(f"{path}: {image.shape[2]} channels, expected grey, mosaic or RGB without transparency")

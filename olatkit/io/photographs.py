@@ -1,8 +1,6 @@
 """One photograph from a file to linear light, as its manifest says."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from olatkit.errors import ConfigError, FormatError
+from olatkit.io.camera_raw import RAW_SUFFIXES, CameraRaw, read_camera_raw
 from olatkit.io.images import read_image
 from olatkit.io.transfer import make_transfer_table
 
 if TYPE_CHECKING:
     from olatkit.io.manifests import Pictures
 
-RAW_SUFFIXES = (".dng", ".arw", ".cr2", ".cr3", ".nef", ".orf", ".raf", ".rw2")
 SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".exr", ".hdr", *RAW_SUFFIXES)
 SATURATED = 0.985  # share of full scale from which a value may be clipped
 
@@ -32,16 +30,6 @@ class Photograph:
     linear: np.ndarray
     bayer: str | None
     saturated: np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
-class _Raw:
-    """Values as stored, and the levels and pattern that a camera raw file states."""
-
-    values: np.ndarray
-    black_level: Any = None
-    white_level: float = 1.0
-    bayer: str | None = None
 
 
 def read_photograph(path: str | os.PathLike[str], pictures: "Pictures") -> Photograph:
@@ -125,10 +113,10 @@ def peek_photograph(path: Path) -> str:
     )
 
 
-def _read_stored(path: Path) -> _Raw:
+def _read_stored(path: Path) -> CameraRaw:
     """Values as stored, without transparency."""
     if path.suffix.lower() in RAW_SUFFIXES:
-        return _read_camera_raw(path)
+        return read_camera_raw(path)
     values = read_image(path)
     if values.ndim == 3 and values.shape[2] == 4:
         opaque = np.iinfo(values.dtype).max if np.issubdtype(values.dtype, np.integer) else 1
@@ -139,7 +127,7 @@ def _read_stored(path: Path) -> _Raw:
         values = values[..., 0]
     if values.ndim == 3 and values.shape[2] != 3:
         raise FormatError(f"{path}: {values.shape[2]} channels, expected grey or RGB")
-    return _Raw(values)
+    return CameraRaw(values)
 
 
 def _check_levels(path: Path, values: np.ndarray, white: float) -> None:
@@ -165,34 +153,3 @@ def _linear(path: Path, values: np.ndarray, transfer: str | float, black: Any, w
     if values.dtype not in (np.uint8, np.uint16):
         raise ConfigError(f"{path}: holds {values.dtype} values, for which 'pictures.transfer' must be linear")
     return make_transfer_table(transfer, 256 if values.dtype == np.uint8 else 65536, white=int(white))[values]
-
-
-def _read_camera_raw(path: Path) -> _Raw:
-    """Mosaic, levels and pattern of a camera raw file through LibRaw (optional package rawpy)."""
-    try:
-        import rawpy
-    except ImportError:
-        raise ConfigError(
-            f"{path}: camera raw needs the package rawpy: pip install 'olatkit[raw]', or convert the pictures to linear "
-            "16-bit TIFF"
-        ) from None
-    with _rawpy_errors(path), rawpy.imread(str(path)) as raw:
-        values = np.array(raw.raw_image_visible)
-        if values.ndim != 2 or raw.raw_pattern is None or raw.raw_pattern.shape != (2, 2):
-            raise FormatError(f"{path}: its sensor has no 2x2 Bayer pattern; convert it to linear 16-bit TIFF")
-        colors = raw.raw_colors_visible
-        levels = np.asarray(raw.black_level_per_channel, np.float32)[colors]
-        letters = raw.color_desc.decode("ascii").lower()
-        pattern = "".join(letters[colors[y, x]] for y in (0, 1) for x in (0, 1))
-        return _Raw(values, levels, float(raw.white_level), pattern)
-
-
-@contextmanager
-def _rawpy_errors(path: Path) -> Iterator[None]:
-    """LibRaw's errors as one line."""
-    import rawpy
-
-    try:
-        yield
-    except (rawpy.LibRawError, OSError) as error:
-        raise FormatError(f"{path}: cannot be read as camera raw: {error}") from error

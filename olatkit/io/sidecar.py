@@ -17,6 +17,8 @@ width, height       pixels; raw files only, required
 packing             'u8', 'u16', 'p10' or 'p12l' (little endian, rows top-down); raw files only, required
 header_bytes        bytes to skip at the start of a raw file; default 0
 ==================  ==================================================================================================
+
+Images of a camera's raw format (``.dng`` and others) state pattern and levels; keys of the sidecar win over them.
 """
 
 import json

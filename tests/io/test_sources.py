@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+from dng_builder import write_dng
 
 import olatkit
 from olatkit.color import encode_srgb
@@ -221,6 +222,24 @@ def test_folder_of_exr_is_linear(tmp_path):
     assert (stream.black_level, stream.white_level) == (0, 1)
 
 
+def test_folder_of_camera_raw_states_pattern_and_levels(tmp_path):
+    pytest.importorskip("rawpy")
+    rng = np.random.default_rng(2)
+    frames = rng.integers(400, 16000, (5, 64, 96), dtype=np.uint16)
+    for number, frame in enumerate(frames):
+        write_dng(tmp_path / f"clip_{number + 8}.dng", frame, black=512, white=15000)
+    write_sidecar(tmp_path / "stream.json")
+    stream = open_stream(tmp_path)
+    check_protocol(stream, frames)
+    assert (stream.bayer, stream.black_level, stream.white_level) == ("rggb", 512, 15000)
+    write_sidecar(tmp_path / "stream.json", black_level=510, bayer="bggr")
+    stream = open_stream(tmp_path)
+    assert (stream.bayer, stream.black_level, stream.white_level) == ("bggr", 510, 15000)
+    (tmp_path / "clip_9.dng").write_bytes(b"II*\0 no raw file")
+    with pytest.raises(FormatError, match=r"clip_9.dng: cannot be read as camera raw"):
+        stream.read(0, 3)
+
+
 def test_srgb_images_become_linear(tmp_path):
     save_pngs(tmp_path, COLOUR8)
     write_sidecar(tmp_path / "stream.json", transfer="srgb")
@@ -277,7 +296,7 @@ def test_images_must_agree(tmp_path):
         (["a1.png", "a2.exr"], r"images of kinds \['.exr', '.png'\], expected one kind"),
         (["a1.png", "b1.png"], "b1.png: same number 1 as a1.png"),
         (["a.png"], "a.png: no number in the name"),
-        (["a1.dng"], "a1.dng: camera raw files are not read; convert"),
+        (["a1.dng", "a2.png"], r"images of kinds \['.dng', '.png'\], expected one kind"),
     ],
 )
 def test_folders_that_are_no_stream(tmp_path, names, message):
