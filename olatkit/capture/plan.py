@@ -124,19 +124,9 @@ def plan_capture(
     """
     camera = camera or CameraCalibration()
     config = _with_noise(config or IngestConfig(), camera)
-    _check_lights(rig, schedule)
-    first, stop = span or (0, len(stream))
-    if not 0 <= first < stop <= len(stream):
-        raise ConfigError(
-            f"{stream.name}: frames {first} to {stop} asked for, the file has frames 0 to {len(stream) - 1}"
-        )
+    first, stop = check_input(stream, rig, schedule, span)
     every_tick = ticks_from_times(stream.times_s, stream.frame_rate_hz)
     used = slice(first, stop)
-    if stop - first < schedule.cycle:
-        raise CaptureError(
-            f"{stream.name}: {stop - first} frames are shorter than one cycle of {schedule.cycle}; "
-            "record a longer take or give the right schedule"
-        )
     estimate, shown = _find_phase(features[used], every_tick[used], schedule, rig, phase)
     track = _track(features[used], every_tick[used], schedule, rig, shown)
     every_tick = _shifted(every_tick, track.ticks, used)
@@ -189,6 +179,32 @@ def plan_capture(
         skipped_references=[int(t) for t in plan.skipped],
     )
     return plan
+
+
+def check_input(
+    stream: FrameStream, rig: LightRig, schedule: LightingSchedule, span: tuple[int, int] | None
+) -> tuple[int, int]:
+    """First frame to use and the one after the last, once all that can be told without looking at a frame is right.
+
+    Raises
+    ------
+    ConfigError
+        Rig and schedule disagree, the schedule cannot be followed, or frames outside the file are asked for.
+    CaptureError
+        Fewer frames than a cycle.
+    """
+    _check_lights(rig, schedule)
+    first, stop = span or (0, len(stream))
+    if not 0 <= first < stop <= len(stream):
+        raise ConfigError(
+            f"{stream.name}: frames {first} to {stop} asked for, the file has frames 0 to {len(stream) - 1}"
+        )
+    if stop - first < schedule.cycle:
+        raise CaptureError(
+            f"{stream.name}: {stop - first} frames are shorter than one cycle of {schedule.cycle}; "
+            "record a longer take or give the right schedule"
+        )
+    return first, stop
 
 
 def _check_lights(rig: LightRig, schedule: LightingSchedule) -> None:

@@ -99,7 +99,7 @@ def rig_from_document(document: dict[str, Any], *, source: str = "rig") -> Light
             rows.append((int(item["id"]), [float(v) for v in item["pos"]], gain, bool(item.get("enabled", True))))
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ConfigError(f"{source}: light entry {item!r}: {type(error).__name__} {error}") from error
-    return _build_rig(str(document.get("name", source)), rows, bool(document.get("distant", False)), source)
+    return _build_rig(str(document.get("name", Path(source).name)), rows, bool(document.get("distant", False)), source)
 
 
 def _build_rig(

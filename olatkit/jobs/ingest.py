@@ -15,7 +15,7 @@ from olatkit import __version__
 from olatkit.capture.config import IngestConfig
 from olatkit.capture.demultiplex import Demultiplexer, assemble_imageset
 from olatkit.capture.moments import frame_features
-from olatkit.capture.plan import CapturePlan, plan_capture
+from olatkit.capture.plan import CapturePlan, check_input, plan_capture
 from olatkit.capture.prepare import FrameWindow
 from olatkit.capture.region import scatter
 from olatkit.errors import OutputExistsError
@@ -131,13 +131,13 @@ def ingest(
         refuse_existing(report_path(out), overwrite=overwrite)
     stream = open_stream(source) if transfer is None else open_stream(source, transfer=transfer)
     rig_, schedule_ = read_rig(rig), read_schedule(schedule)
+    whole = check_input(stream, rig_, schedule_, (span[0] or 0, len(stream) if span[1] is None else span[1]))
     features = scan_features(source, stream, transfer, scheduler, workers, scan_progress)
     config = config or IngestConfig()
     camera = read_calibration(
         stream, dark=dark, flat=flat, linearity=linearity, color=color, color_corners=color_corners,
         shielded=config.optical_black,
     )
-    whole = (span[0] or 0, len(stream) if span[1] is None else span[1])
     plan = plan_capture(
         stream,
         rig_,

@@ -67,6 +67,13 @@ def test_existing_documents_are_kept(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["rig.json"]
 
 
+def test_rig_without_a_name_is_called_like_its_file(tmp_path):
+    """By its name alone: a take must not hold folders of the machine it was made on."""
+    document = rig_to_document(default_rig(8))
+    del document["name"]
+    assert read_rig(write(tmp_path / "mine.json", document)).name == "mine.json"
+
+
 def test_schedule_without_a_name_is_called_like_its_file(tmp_path):
     document = schedule_to_document(default_114())
     del document["name"]

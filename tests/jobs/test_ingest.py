@@ -471,8 +471,20 @@ def test_wrong_schedule(tmp_path):
 
 
 def test_frames_outside_the_file(folder, tmp_path):
+    looks = []
     with pytest.raises(ConfigError, match="frames 10 to 500 asked for, the file has frames 0 to 89"):
-        run(folder, tmp_path / "x.olat.h5", span=(10, 500))
+        run(folder, tmp_path / "x.olat.h5", span=(10, 500), scan_progress=lambda *counts: looks.append(counts))
+    assert looks == []  # what needs no look at the frames is told before the first
+
+
+def test_a_rig_of_another_stage_is_told_before_frames_are_looked_at(folder, tmp_path):
+    rig = json.loads((folder / "rig.json").read_text())
+    (tmp_path / "rig.json").write_text(json.dumps({"lights": rig["lights"][:-1]}))
+    looks = []
+    with pytest.raises(ConfigError, match=r"rig 'rig\.json' has 17 lights, schedule 'grouped' 18"):
+        job.ingest(folder / "take.cine", tmp_path / "rig.json", folder / "schedule.json", tmp_path / "x.olat.h5",
+                   scan_progress=lambda *counts: looks.append(counts))
+    assert looks == []
 
 
 @pytest.mark.parametrize("box", [(0, 0, 60, 48), (-2, 0, 20, 20), (0, 0, 8, 8)])
