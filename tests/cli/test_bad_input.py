@@ -12,6 +12,7 @@ from small_take import FRAMES, LIGHTS, arguments, small_stage, write_take
 from synthetic import still
 
 from olatkit.cli import main as cli
+from olatkit.cli import options
 from olatkit.io.run_lock import running_alone
 from olatkit.rig import default_rig
 from olatkit.schedule import default_114, schedule_to_document
@@ -29,6 +30,7 @@ def refused(monkeypatch, capsys, tmp_path):
     def run(*line):
         before = sorted(tmp_path.rglob("*"))
         monkeypatch.setattr(sys, "argv", ["olatkit", *line])
+        monkeypatch.setattr(options, "LINE_SECONDS", 600.0)  # no line of progress, however slow the machine is
         level = logging.getLogger().level
         with pytest.raises(SystemExit) as stop:
             cli.main()
