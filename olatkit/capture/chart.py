@@ -9,6 +9,7 @@ from olatkit.color import decode_srgb
 from olatkit.errors import CaptureError
 
 COLUMNS, ROWS = 6, 4
+VISIBLE = 0.25  # of what is averaged of a patch: that much must lie in the picture
 # sRGB (D65) of the ColorChecker Classic, edition of 2005, rounded to 8 bits by its maker; cyan is clipped in red.
 _REFERENCE_SRGB8 = (
     (115, 82, 68), (194, 150, 130), (98, 122, 157), (87, 108, 67), (133, 128, 177), (103, 189, 170),
@@ -36,7 +37,7 @@ def chart_patches(image: np.ndarray, corners: np.ndarray, *, fraction: float = 0
         Linear picture.
     corners : ndarray, shape (4, 2)
         Pixel coordinates (x, y) of the outer corners of patches 1, 6, 24 and 19: clockwise from dark skin. They may
-        lie outside the picture as long as what is averaged does not.
+        lie outside the picture: of a patch that is cut by its edge, what is visible is averaged.
     fraction : float
         Share of the distance between patches that is averaged, around each centre.
 
@@ -47,7 +48,7 @@ def chart_patches(image: np.ndarray, corners: np.ndarray, *, fraction: float = 0
     Raises
     ------
     CaptureError
-        Corners of no convex quadrilateral, or patches that reach out of the picture.
+        Corners of no convex quadrilateral, or patches of which less than :data:`VISIBLE` is in the picture.
     """
     import cv2
 
@@ -61,15 +62,17 @@ def chart_patches(image: np.ndarray, corners: np.ndarray, *, fraction: float = 0
     points = np.stack(np.meshgrid(x, y), axis=-1).astype(np.float32)
     where = cv2.perspectiveTransform(points, to_image)
     last = np.array(image.shape[1::-1]) - 1
-    outside = ((where < 0) | (where > last)).any(axis=2).reshape(ROWS, 15, COLUMNS, 15).any(axis=(1, 3)).ravel()
-    if outside.any():
-        patches = ", ".join(str(n + 1) for n in np.flatnonzero(outside))
+    visible = ((where >= 0) & (where <= last)).all(axis=2).reshape(ROWS, 15, COLUMNS, 15)
+    share = visible.mean(axis=(1, 3)).ravel()
+    if share.min() < VISIBLE:
+        patches = ", ".join(str(n + 1) for n in np.flatnonzero(share < VISIBLE))
         raise CaptureError(
             f"chart patches {patches} reach out of the picture of {last[0] + 1}x{last[1] + 1} pixels; correct the "
-            f"corners {corners.tolist()} or average a smaller share than {fraction:g} of each"
+            f"corners {[[round(float(v), 1) for v in corner] for corner in corners]}"
         )
     samples = cv2.remap(np.ascontiguousarray(image, np.float32), where[..., 0], where[..., 1], cv2.INTER_LINEAR)
-    return samples.reshape(ROWS, 15, COLUMNS, 15, 3).mean(axis=(1, 3), dtype=float).reshape(24, 3)
+    samples = samples.reshape(ROWS, 15, COLUMNS, 15, 3)
+    return samples.mean(axis=(1, 3), dtype=float, where=visible[..., None]).reshape(24, 3)
 
 
 def fit_color_matrix(

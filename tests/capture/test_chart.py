@@ -64,9 +64,16 @@ def test_no_card_is_an_error():
         find_color_checker(np.random.default_rng(0).integers(0, 255, (300, 400, 3), np.uint8))
 
 
+def test_a_patch_that_the_edge_cuts_is_measured_on_what_is_visible():
+    corners = CORNERS - np.array([CORNERS[:, 0].min() + 30, 0], np.float32)
+    shift = np.float32([[1, 0, -CORNERS[:, 0].min() - 30], [0, 1, 0]])
+    cut = cv2.warpAffine(card(), shift, (760, 540), borderValue=(9, 9, 9))
+    np.testing.assert_allclose(chart_patches(cut, corners), chart_reference(), atol=1e-3)
+
+
 def test_patches_outside_the_picture_are_named():
     with pytest.raises(CaptureError, match=r"chart patches 1, 7, 13, 19 reach out of the picture of 760x540"):
-        chart_patches(card(), CORNERS - np.array([170, 0], np.float32))
+        chart_patches(card(), CORNERS - np.array([200, 0], np.float32))
     with pytest.raises(CaptureError, match="expected 4 points"):
         chart_patches(card(), CORNERS[[0, 2, 1, 3]])
 
@@ -120,7 +127,7 @@ def test_real_camera_frame(test_data):
     rgb = cv2.cvtColor(raw, cv2.COLOR_BayerGBRG2RGB).astype(np.float32)
     rgb = (rgb - stream.black_level) / (stream.white_level - stream.black_level)
     corners = [(80.3, -46.9), (1912.3, -126.3), (2066.3, 1071.1), (109.3, 1198.6)]
-    measured = chart_patches(rgb, np.array(corners), fraction=0.08)
+    measured = chart_patches(rgb, np.array(corners))
     matrix = fit_color_matrix(measured, chart_reference())
     error = chart_error(measured, chart_reference(), matrix)
     assert np.isnan(error).sum() == 2

@@ -158,6 +158,19 @@ def test_color_of_a_photograph(tmp_path: Path) -> None:
     assert np.abs(olatkit.open_take(tmp_path / "a.olat.h5")[0].radiance[3] - expected).max() < 4e-3
 
 
+@pytest.mark.real_data
+def test_color_of_a_phantom_file(tmp_path: Path, test_data: Path) -> None:
+    """A Flex4K frame of a card whose upper and lower rows are cut by the edge of the picture."""
+    frame, corners = test_data / "cine/flex4k_colorchecker_p10.cine", "80.3,-46.9,1912.3,-126.3,2066.3,1071.1,109.3,1198.6"
+    found = call("calibrate", "color", frame, "-o", tmp_path / "found.json").output
+    by_hand = call("calibrate", "color", frame, "-o", tmp_path / "by_hand.json", "--corners", corners).output
+    assert "residual of the patches 4.7 in the mean" in found
+    assert "residual of the patches 4.6 in the mean" in by_hand
+    one, other = (np.array(json.loads((tmp_path / name).read_text())) for name in ("found.json", "by_hand.json"))
+    assert (np.diag(one) > 1).all()
+    assert np.abs(one - other).max() < 0.1
+
+
 def test_dark_frame(tmp_path: Path) -> None:
     frames = np.random.default_rng(0).normal(64, 3, (40, 24, 32)).round().astype(np.uint16)
     np.save(tmp_path / "off.npy", frames)
