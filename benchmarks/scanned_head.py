@@ -11,6 +11,7 @@ the default take, and eight times their difference.
 import argparse
 import os
 import tempfile
+import time
 from pathlib import Path
 
 import cv2
@@ -119,10 +120,13 @@ def main() -> None:
         for k, setting in enumerate((None, "motion.method=none", *args.chosen)):
             out = Path(scratch) / f"{k}.olat.h5"
             config = read_config(IngestConfig, None, (setting,) if setting else ())
+            start = time.process_time()
             ingest(folder / "capture.cine", folder / "rig.json", folder / "schedule.json", out, config=config)
+            took = time.process_time() - start
             with olatkit.open_take(out) as take:
                 everywhere, inside, scale = score(take, folder)
-                print(f"{setting or 'default':28s} all {everywhere:.2f} dB, interior {inside:.2f} dB", flush=True)
+                scores = f"all {everywhere:.2f} dB, interior {inside:.2f} dB"
+                print(f"{setting or 'default':28s} {scores}, {took:.0f} s of processor time", flush=True)
                 if setting is None:
                     write_png(args.out / "relit.png", relit_sheet(take, folder, maps, scale), overwrite=True)
                     print(args.out / "relit.png")
