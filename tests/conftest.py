@@ -5,6 +5,12 @@ from pathlib import Path
 
 import pytest
 
+# Tests that run side by side share the cores: libraries that start a thread per core in each would wait for each other.
+# Set before NumPy, numba and torch are imported, and inherited by commands that tests start.
+if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) > 1:
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+
 
 @pytest.fixture(scope="session")
 def test_data() -> Path:

@@ -135,7 +135,7 @@ def test_flow_and_back_returns(subject: Subject) -> None:
     assert np.median(np.linalg.norm(returned, axis=-1)[inside & ~hidden]) < 0.02
 
 
-@pytest.mark.parametrize("speed", [20.0, 150.0])
+@pytest.mark.parametrize("speed", [pytest.param(20.0, marks=pytest.mark.slow), 150.0])
 def test_peak_speed_is_as_asked(speed: float) -> None:
     person = Subject(5, (64, 64), speed_px=speed, expression=0)
     rest = person.model.points[(person.model.weights.head > 0.99) & (person.model.points[:, 2] > 0)]
