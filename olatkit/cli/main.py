@@ -13,6 +13,7 @@ from olatkit import __version__
 # Each name is a module of this package that defines ``command``; the text is what `olatkit --help` shows.
 COMMANDS = {
     "bank": "Make, explain and show a bank of environment maps.",
+    "evaluate": "Measure a trained network on subjects and light it has never seen.",
     "envmap": "Explain, shrink, turn, show and encode environment maps.",
     "build-shards": "Turn takes into shards that a network is trained from.",
     "shards": "Explain, verify, show and merge sets of shards.",
@@ -30,7 +31,7 @@ COMMANDS = {
 }
 
 # Commands that keep what they have done when they are stopped, and go on from there when they are run again.
-RESUMABLE = frozenset({"bank", "build-shards", "ingest", "import", "normals", "render"})
+RESUMABLE = frozenset({"bank", "build-shards", "ingest", "import", "normals", "render", "simulate"})
 
 
 def load_command(name: str) -> click.Command:

@@ -1,10 +1,13 @@
 """``olatkit simulate``: record a take on the simulated stage."""
 
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from olatkit.cli.options import overwrite_option, parse_size, progress_bar, workers_option
+from olatkit.cli.options import overwrite_option, parse_size, progress_bar, scheduler_option, workers_option
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _AMOUNT, _COUNT = click.FloatRange(min=0), click.IntRange(min=0)
@@ -36,20 +39,55 @@ _AMOUNT, _COUNT = click.FloatRange(min=0), click.IntRange(min=0)
 @click.option("--read-noise", default=20.0, show_default=True, type=_AMOUNT, help="Electrons; a full well has 20,000.")
 @click.option("--truth", default="3", show_default=True, metavar="N", help="Instants with ground truth, or all.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, or a torch device such as cuda.")
+@click.option("--subjects", type=click.IntRange(min=1), help="Make a training set of this many actors instead.")
+@click.option("--test-subjects", type=_COUNT, help="The last ones of them are for tests.  [default: a tenth]")
+@click.option("--imagesets", default=12, show_default=True, type=click.IntRange(min=1), help="Length of their takes.")
+@click.option("--as", "form", type=click.Choice(["takes", "streams"]), default="takes", show_default=True,
+              help="takes: exact imagesets, no camera; streams: a recording of each actor, to be ingested.")
+@scheduler_option
 @workers_option
 @overwrite_option
+@click.pass_context
 def command(
-    out: Path, size: tuple[int, int], seconds: float, subject_seed: int, seed: int, speed_px: float, expression: float,
-    mesh: Path | None, texture: Path | None, mesh_turn: str, mesh_zoom: float, rig_path: Path | None,
-    schedule_path: Path | None, phase: str, crosstalk: float, ambient: float, flicker: float, drop: float,
-    bad_pixels: float, bits: int, read_noise: float, truth: str, device: str, workers: int | None, overwrite: bool,
+    context: click.Context, out: Path, subjects: int | None, test_subjects: int | None, imagesets: int, form: str,
+    scheduler: str, **options: Any,
 ) -> None:
     """Record a take on a simulated light stage, with ground truth.
 
     Writes OUT/take.cine, OUT/rig.json, OUT/schedule.json and OUT/truth.h5. The schedule file says phase 0; the
     true phase stands in truth.h5. A mesh moves rigidly, on the CPU: --expression and --device are for the built-in
     head.
+
+    With --subjects N: OUT/actor-01.olat.h5 and so on, takes of N actors with the seeds --subject-seed, --subject-seed
+    + 1, ..., ready for build-shards, with their true labels. Each moves at half to one and a half of --speed-px. Run
+    it again to go on after an interruption.
     """
+    if subjects is None:
+        from_set = {"test_subjects", "imagesets", "form", "scheduler"}
+        refuse_given(context, from_set, "is for a set of actors: give --subjects too")
+        record(out, **options)
+        return
+    from olatkit.cli.simulate_set import make_set
+
+    tests = subjects // 10 if test_subjects is None else test_subjects
+    make_set(context, out, (subjects, tests, imagesets), form, scheduler, options)
+
+
+def refuse_given(context: click.Context, names: Collection[str], why: str) -> None:
+    """Raise UsageError for an option that was given and would do nothing."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name in names and source is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{parameter.opts[0]} {why}")
+
+
+def record(
+    out: Path, size: tuple[int, int], seconds: float, subject_seed: int, seed: int, speed_px: float, expression: float,
+    mesh: Path | None, texture: Path | None, mesh_turn: str, mesh_zoom: float, rig_path: Path | None,
+    schedule_path: Path | None, phase: str, crosstalk: float, ambient: float, flicker: float, drop: float,
+    bad_pixels: float, bits: int, read_noise: float, truth: str, device: str, workers: int | None, overwrite: bool,
+) -> None:
+    """Record one take."""
     import numpy as np
 
     from olatkit.io.documents import read_rig, read_schedule

@@ -1,0 +1,117 @@
+"""``olatkit evaluate``: the same light pairs for everybody, a report, and one line for bad input."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from click.testing import CliRunner
+from small_shards import small_config, sphere_stage, write_small_bank, write_sphere_take
+
+from olatkit.cli.evaluate import command
+from olatkit.cli.train import command as train
+from olatkit.errors import ConfigError, FormatError, OutputExistsError
+from olatkit.evaluate.pictures import draw_pairs, relit_pictures
+from olatkit.evaluate.relighting import mean_picture
+from olatkit.io.shard_set import ShardSet
+from olatkit.jobs.build_shards import build_shards
+from olatkit.learn.lightings import lighting_matrix, open_sampler
+from olatkit.learn.srgb import encode_srgb
+
+SETTINGS = {
+    "variant": "tiny", "steps": 1, "stages": [{"size": 64, "batch": 1, "share": 1}],
+    "losses": {"warm_up": 0, "adversarial": False}, "loader": {"workers": 0},
+    "report": {"validation_pairs": 0, "tensorboard": False},
+}
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shards of two subjects of 2 imagesets of 64 px, one of them held out, with a bank, and a run of one step."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    takes = [folder / f"take{n}.olat.h5" for n in range(2)]
+    for n, path in enumerate(takes):
+        write_sphere_take(path, 2, stage=sphere_stage(64), seed=n)
+    bank = write_small_bank(folder / "maps.h5")
+    build_shards(takes, folder / "set", small_config(size=64, splits={"test": ["take1"]}), bank=bank, scheduler="sync")
+    (folder / "train.yaml").write_text(yaml.safe_dump(SETTINGS), encoding="utf-8")
+    words = [folder / "set", "--config", folder / "train.yaml", "-o", folder / "run", "--device", "cpu"]
+    done = CliRunner().invoke(train, [str(word) for word in words], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+def _evaluate(*words: object) -> str:
+    done = CliRunner().invoke(command, [str(word) for word in words], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_a_report_is_written_and_repeats_itself(work: Path, tmp_path: Path) -> None:
+    said = _evaluate(work / "run", work / "set", "-o", tmp_path / "a", "--pairs", 3)
+    assert [line.split("|")[1].strip() for line in said.splitlines()[2:5]] == ["network", "copy input", "mean image"]
+    with (tmp_path / "a" / "scores.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3 * 2 * 3
+    assert {row["subject"] for row in rows} == {"take1"}
+    copied = [float(row["psnr"]) for row in rows if row["method"] == "copy input"]
+    mean, deviation = np.mean(copied), np.std(copied, ddof=1)
+    assert f"| {mean:.2f} ± {deviation:.2f} |" in said
+    assert (tmp_path / "a" / "table.md").read_text() in said
+    _evaluate(work / "run", work / "set", "-o", tmp_path / "b", "--pairs", 3)
+    for name in ("scores.csv", "table.md", "pictures.png"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_pictures_are_the_sum_of_their_lights(work: Path) -> None:
+    shards = ShardSet(work / "set", "test")
+    sampler = open_sampler(work / "maps.h5", "test")
+    first = next(iter(relit_pictures(shards, sampler, size=64, count=2, seed=4)))
+    reader, row = shards.locate(first.take, 0)
+    radiance = reader.read_radiance(row).astype(np.float64)
+    light = first.light[1].permute(1, 2, 0).numpy().reshape(256, 3)
+    weights = lighting_matrix(reader.header.rig) @ light * reader.header.kappa
+    linear = np.einsum("lhwc,lc->chw", radiance, weights).astype(np.float32)
+    torch.testing.assert_close(first.target[1], encode_srgb(torch.from_numpy(linear)), atol=1e-5, rtol=0)
+    turned = sampler.turned_maps(first.maps[:, 1], first.yaw_deg[:, 1])
+    np.testing.assert_allclose(first.light.permute(0, 2, 3, 1).numpy(), turned, rtol=1e-6)
+
+
+def test_light_pairs_depend_on_seed_take_and_imageset_alone() -> None:
+    maps, yaw = draw_pairs("anna", 3, 6, count=4, seed=0)
+    again = draw_pairs("anna", 3, 6, count=4, seed=0)
+    np.testing.assert_array_equal(maps, again[0])
+    np.testing.assert_array_equal(yaw, again[1])
+    for other in (draw_pairs("ben", 3, 6, count=4, seed=0), draw_pairs("anna", 4, 6, count=4, seed=0),
+                  draw_pairs("anna", 3, 6, count=4, seed=1)):
+        assert not np.array_equal(yaw, other[1])
+
+
+def test_the_mean_picture_is_the_mean_of_targets_on_subjects(work: Path) -> None:
+    sampler = open_sampler(work / "maps.h5", "train")
+    some = list(relit_pictures(ShardSet(work / "set", "train"), sampler, size=64, count=2))
+    mean = mean_picture(some)
+    stack = torch.cat([s.target for s in some])
+    shown = torch.cat([s.mask for s in some])[:, 0] > 0
+    y, x = (int(v) for v in torch.nonzero(shown.all(0))[40])
+    torch.testing.assert_close(mean[:, y, x], stack[:, :, y, x].mean(0))
+    y, x = (int(v) for v in torch.nonzero(~shown.any(0))[0])
+    pixels = stack.permute(0, 2, 3, 1)[shown]
+    torch.testing.assert_close(mean[:, y, x], pixels.mean(0), atol=1e-5, rtol=0)
+
+
+def test_bad_input_is_one_line(work: Path, tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="no checkpoint"):
+        _evaluate(tmp_path, work / "set", "-o", tmp_path / "out")
+    with pytest.raises(ConfigError, match=r"size is 128, expected a multiple of 64, at most the shards' 64"):
+        _evaluate(work / "run", work / "set", "-o", tmp_path / "out", "--size", 128)
+    with pytest.raises(FormatError, match="no take in split 'val'"):
+        _evaluate(work / "run", work / "set", "-o", tmp_path / "out", "--split", "val")
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "scores.csv").write_text("mine")
+    with pytest.raises(OutputExistsError, match=r"scores\.csv"):
+        _evaluate(work / "run", work / "set", "-o", tmp_path / "out")
+    assert (tmp_path / "out" / "scores.csv").read_text() == "mine"
