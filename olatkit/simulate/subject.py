@@ -55,7 +55,7 @@ class Subject:
         self.model: Model = build_model(self.identity, height=size[0], supersample=supersample)
         self.pitch_m = FIELD_M / size[0]
         shadow_size = int(np.clip(2 * size[0], 384, 2048))
-        self._renderer = _make_renderer(self.model, shadow_size, device)
+        self._renderer = make_renderer(self.model, shadow_size, device)
         self.motion = Motion(seed, expression=expression)
         self.motion = Motion(seed, amplitude=self._amplitude(speed_px), expression=expression)
 
@@ -94,10 +94,15 @@ class Subject:
     def view(self, time_s: float, *, supersample: int | None = None) -> View:
         """Trace the surface under every sample of the picture at a time."""
         ss = self.supersample if supersample is None else supersample
-        m, pose = self.model, self.pose(time_s)
-        vertices = move_points(m.points, m.weights, m.features, pose)
+        pose = self.pose(time_s)
+        vertices = self._world_points(time_s, pose)
         points = self._project(vertices, ss)
         return self._renderer.trace(vertices, points, pose.rotation, (self.size[0] * ss, self.size[1] * ss), ss)
+
+    def _world_points(self, time_s: float, pose: Pose) -> np.ndarray:
+        """Vertices (V, 3) float32 in world at a time, in the pose of that time."""
+        m = self.model
+        return move_points(m.points, m.weights, m.features, pose)
 
     def _project(self, vertices: np.ndarray, supersample: int) -> np.ndarray:
         """World points to x, y [samples] and depth [m]."""
@@ -190,7 +195,7 @@ class Subject:
         return np.stack([1 - wb - wc, wb, wc], 1), corners
 
 
-def _make_renderer(model: Model, shadow_size: int, device: str) -> "CpuRenderer | TorchRenderer":
+def make_renderer(model: Model, shadow_size: int, device: str) -> "CpuRenderer | TorchRenderer":
     """The renderer of a device."""
     if device == "cpu":
         return CpuRenderer(model, shadow_size)
