@@ -21,6 +21,7 @@ _AMOUNT, _COUNT = click.FloatRange(min=0), click.IntRange(min=0)
 @click.option("--seed", default=1, show_default=True, type=_COUNT, help="Noise, lost frames, random phase.")
 @click.option("--speed-px", default=60.0, show_default=True, type=_AMOUNT, help="Peak image speed of the head [px/s].")
 @click.option("--expression", default=1.0, show_default=True, type=_AMOUNT, help="Strength of expression; 0 for none.")
+@click.option("--face-model", type=_FILE, help="Draw people from this ICT face model (.npz) instead of the built-in head.")
 @click.option("--mesh", type=_FILE, help="Film this mesh (OBJ, PLY, GLB) instead; needs pip install 'olatkit[sim]'.")
 @click.option("--texture", type=_FILE, help="Colour picture of the mesh.")
 @click.option("--mesh-turn", default="0,0,0", show_default=True, metavar="YAW,PITCH,ROLL",
@@ -83,9 +84,10 @@ def refuse_given(context: click.Context, names: Collection[str], why: str) -> No
 
 def record(
     out: Path, size: tuple[int, int], seconds: float, subject_seed: int, seed: int, speed_px: float, expression: float,
-    mesh: Path | None, texture: Path | None, mesh_turn: str, mesh_zoom: float, rig_path: Path | None,
-    schedule_path: Path | None, phase: str, crosstalk: float, ambient: float, flicker: float, drop: float,
-    bad_pixels: float, bits: int, read_noise: float, truth: str, device: str, workers: int | None, overwrite: bool,
+    face_model: Path | None, mesh: Path | None, texture: Path | None, mesh_turn: str, mesh_zoom: float,
+    rig_path: Path | None, schedule_path: Path | None, phase: str, crosstalk: float, ambient: float, flicker: float,
+    drop: float, bad_pixels: float, bits: int, read_noise: float, truth: str, device: str, workers: int | None,
+    overwrite: bool,
 ) -> None:
     """Record one take."""
     import numpy as np
@@ -95,6 +97,7 @@ def record(
     from olatkit.jobs.simulate import OUTPUTS, simulate
     from olatkit.rig import default_rig
     from olatkit.schedule import default_114
+    from olatkit.simulate.ict_subject import make_subject
     from olatkit.simulate.sensor import Sensor
     from olatkit.simulate.stage import Disturbances, Stage
     from olatkit.simulate.subject import Subject
@@ -103,6 +106,8 @@ def record(
         raise click.UsageError("--texture needs --mesh")
     if mesh and (expression != 1.0 or device != "cpu"):
         raise click.UsageError("--expression and --device are for the built-in head, not for --mesh")
+    if mesh and face_model:
+        raise click.UsageError("--mesh and --face-model both say who is filmed: give one of them")
     turn = _angles(mesh_turn)
     instants = _count(truth, "--truth", "all")
     start = _count(phase, "--phase", "random")
@@ -126,7 +131,9 @@ def record(
                 mesh, size, texture=texture, speed_px=speed_px, seed=subject_seed, turn=turn, zoom=mesh_zoom
             )
         else:
-            subject = Subject(subject_seed, size, speed_px=speed_px, expression=expression, device=device)
+            subject = make_subject(
+                subject_seed, size, speed_px=speed_px, expression=expression, device=device, face_model=face_model or ""
+            )
         stage = Stage(subject, rig, schedule, sensor=sensor, phase=start, disturbances=troubles)
         paths = simulate(
             stage, out, ticks=ticks, truth=instants, workers=workers, overwrite=overwrite, progress=progress

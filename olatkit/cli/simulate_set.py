@@ -40,13 +40,18 @@ def _make_takes(out: Path, cast: tuple, imagesets: int, scheduler: str, options:
     from time import monotonic
 
     from olatkit.io.documents import read_rig, read_schedule
+    from olatkit.io.ict_face import read_ict_face
     from olatkit.jobs.simulate_set import SHARDS, SetPlan, simulate_set
     from olatkit.rig import default_rig
     from olatkit.schedule import default_114
 
     rig = read_rig(options["rig_path"]) if options["rig_path"] else default_rig()
     schedule = read_schedule(options["schedule_path"]) if options["schedule_path"] else default_114()
-    plan = SetPlan(cast, rig, schedule, imagesets, options["size"], options["expression"], options["device"])
+    model = options["face_model"]
+    plan = SetPlan(
+        cast, rig, schedule, imagesets, options["size"], options["expression"], options["device"],
+        str(model.resolve()) if model else "", read_ict_face(model).sha256 if model else "",
+    )
     start = monotonic()
     with progress_bar("simulate", unit="imagesets") as progress:
         done = simulate_set(

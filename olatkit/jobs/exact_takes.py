@@ -12,8 +12,8 @@ from olatkit.io.light_parts import NO_TICK
 from olatkit.io.take_writing import ImagesetRows, TakeHeader, merge_parts, part_is_whole, write_part
 from olatkit.io.truth_labels import write_truth_labels
 from olatkit.simulate.cast import Actor
+from olatkit.simulate.ict_subject import make_subject
 from olatkit.simulate.stage import Stage
-from olatkit.simulate.subject import Subject
 
 if TYPE_CHECKING:
     from olatkit.jobs.simulate_set import SetPlan
@@ -34,8 +34,9 @@ def make_take(plan: "SetPlan", actor: Actor, folder: Path, digest: str) -> None:
 
     Instants lie one stride apart, as an ingest would place them. Imagesets of an interrupted run are kept.
     """
-    subject = Subject(
-        actor.seed, plan.size, speed_px=actor.speed_px, expression=plan.expression, device=plan.device
+    subject = make_subject(
+        actor.seed, plan.size, speed_px=actor.speed_px, expression=plan.expression, device=plan.device,
+        face_model=plan.face_model,
     )
     stage = Stage(subject, plan.rig, plan.schedule)
     ticks = [number * plan.schedule.stride for number in range(plan.imagesets)]

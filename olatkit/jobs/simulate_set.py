@@ -27,7 +27,8 @@ class SetPlan:
     """Everything that a worker needs to know.
 
     ``size`` is (height, width) [px]; ``expression`` scales mimic; ``device`` renders; ``imagesets`` is the length of
-    each take, at the stride and frame rate of ``schedule``.
+    each take, at the stride and frame rate of ``schedule``. ``face_model`` is the ICT face model that the actors are drawn
+    from, with the SHA-256 of its file; '' for the built-in head.
     """
 
     actors: tuple[Actor, ...]
@@ -37,11 +38,13 @@ class SetPlan:
     size: tuple[int, int]
     expression: float = 1.0
     device: str = "cpu"
+    face_model: str = ""
+    face_model_sha256: str = ""
 
     @property
     def digest(self) -> str:
         """What decides the pictures; not the device, which changes them by rounding only."""
-        content = {name: value for name, value in _document(self).items() if name not in ("device", "actors")}
+        content = {name: value for name, value in _document(self).items() if name not in ("device", "actors", "face_model")}
         return hashlib.sha256(json.dumps([content, __version__], sort_keys=True).encode()).hexdigest()
 
     def digest_of(self, actor: Actor) -> str:
@@ -141,7 +144,8 @@ def read_set(out: Path) -> SetPlan:
         return SetPlan(
             tuple(Actor(**actor) for actor in actors), rig_from_document(document["rig"], source=str(path)),
             schedule_from_document(document["schedule"], source=str(path)), document["imagesets"],
-            tuple(document["size"]), document["expression"], document["device"],
+            tuple(document["size"]), document["expression"], document["device"], document["face_model"],
+            document["face_model_sha256"],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FormatError(f"{path}: no plan of a simulated set ({' '.join(str(error).split())}); the folder must be "
@@ -151,7 +155,8 @@ def read_set(out: Path) -> SetPlan:
 def _document(plan: SetPlan) -> dict:
     return {
         "actors": [asdict(actor) for actor in plan.actors], "imagesets": plan.imagesets, "size": list(plan.size),
-        "expression": plan.expression, "device": plan.device, "rig": rig_to_document(plan.rig),
+        "expression": plan.expression, "device": plan.device, "face_model": plan.face_model,
+        "face_model_sha256": plan.face_model_sha256, "rig": rig_to_document(plan.rig),
         "schedule": schedule_to_document(plan.schedule),
     }
 
