@@ -8,7 +8,7 @@ from olatkit.geometry import direction_to_uv
 from olatkit.render.bank import SHOWN_LUMINANCE, to_pixels
 from olatkit.render.encodings import encode_ldr
 from olatkit.render.lighting_ball import lighting_ball
-from olatkit.render.pictures import contact_sheet
+from olatkit.render.pictures import contact_sheet, draw_text
 from olatkit.render.sh import evaluate_sh, project_sh
 from olatkit.render.weights import cell_matrix, light_weights
 from olatkit.rig import LightRig
@@ -80,13 +80,8 @@ def _lights(environment: EnvironmentMap, rig: LightRig, method: str) -> np.ndarr
 
 def _mark_axes(picture: np.ndarray) -> np.ndarray:
     """Names of the directions at the horizon, and a line along it."""
-    import cv2
-
     out = picture.copy()
     out[HEIGHT // 2, ::8] = 255
     for text, share in (("+Z", 0.005), ("-X left", 0.25), ("-Z behind", 0.5), ("+X right", 0.75)):
-        # A thicker outline would be a wider text: the outline is the text itself, moved.
-        for dx, dy, grey in ((-1, 0, 0), (1, 0, 0), (0, -1, 0), (0, 1, 0), (0, 0, 255)):
-            place = (int(share * WIDTH) + dx, HEIGHT // 2 + 14 + dy)
-            cv2.putText(out, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (grey,) * 3, 1, cv2.LINE_AA)
+        draw_text(out, text, (int(share * WIDTH), HEIGHT // 2 + 14), 0.4)
     return out

@@ -137,12 +137,19 @@ def _otsu_threshold(values: np.ndarray) -> float:
 
 
 def _draw_label(image: np.ndarray, text: str) -> np.ndarray:
-    """Copy of a picture with a line of text, white on a dark outline."""
-    import cv2
-
+    """Copy of a picture with a line of text at its top."""
     out = np.ascontiguousarray(image).copy()
     scale = max(0.35, image.shape[0] / 600)
-    place = (4, int(6 + 22 * scale))
-    for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-        cv2.putText(out, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)
+    draw_text(out, text, (4, int(6 + 22 * scale)), scale)
     return out
+
+
+def draw_text(image: np.ndarray, text: str, place: tuple[int, int], scale: float) -> None:
+    """Write a line into ``image`` (H, W, 3) uint8, white on a dark outline, its baseline beginning at (x, y)."""
+    import cv2
+
+    x, y = place
+    width = max(1, round(2 * scale))
+    # A thicker text would also be a wider one: the outline is the text itself, moved.
+    for dx, dy, grey in ((-width, 0, 0), (width, 0, 0), (0, -width, 0), (0, width, 0), (0, 0, 255)):
+        cv2.putText(image, text, (x + dx, y + dy), cv2.FONT_HERSHEY_SIMPLEX, scale, (grey,) * 3, 1, cv2.LINE_AA)

@@ -28,6 +28,20 @@ def test_labels_are_drawn_on_a_copy() -> None:
     assert not picture.any()
 
 
+@pytest.mark.parametrize("height", [60, 256, 900])
+def test_the_outline_of_a_label_follows_its_letters(height: int) -> None:
+    """Black is found beside white only: an outline of another width than its text would drift away from it."""
+    import cv2
+
+    labelled = contact_sheet([np.full((height, 3 * height, 3), 90, np.uint8)], 1, ["spherical harmonics, order 2"])[..., 0]
+    assert labelled.max() > 200
+    dark = labelled < 40
+    reach = 2 * max(1, round(2 * max(0.35, height / 600))) + 1
+    beside = cv2.dilate((labelled > 120).astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
+    assert dark.sum() > 100
+    assert (dark & ~beside).sum() < 0.01 * dark.sum()
+
+
 def test_contact_sheet_refuses_what_does_not_fit() -> None:
     picture = np.zeros((6, 8, 3), np.uint8)
     with pytest.raises(ValueError, match="needs pictures"):

@@ -73,7 +73,7 @@ def test_is_linear_in_the_weights() -> None:
     assert error(0.3 * relight(images, w1) + 2.5 * relight(images, w2), mixed) < FLOAT32
 
 
-@pytest.mark.parametrize("count", [0, 1, FEW - 1, FEW, 9])
+@pytest.mark.parametrize("count", [0, 1, 2, FEW - 1, FEW, 19])
 def test_a_batch_equals_its_single_lightings(count: int) -> None:
     images = make_images(19, 40, 30)
     weights = np.random.default_rng(3).random((count, 19, 3))
@@ -88,6 +88,14 @@ def test_a_batch_of_several_groups_and_blocks(count: int) -> None:
     images = make_images(7, 150, 231)
     weights = np.random.default_rng(3).random((count, 7, 3))
     assert error(relight(images, weights), reference(images, weights)) < FLOAT32
+
+
+@pytest.mark.parametrize("lights", [700, 9000])
+def test_a_batch_over_many_lights(lights: int) -> None:
+    images = make_images(lights, 5, 9)
+    weights = np.random.default_rng(3).random((30, lights, 3))
+    # Roundings of a sum grow with its length.
+    assert error(relight(images, weights), reference(images, weights)) < FLOAT32 * max(1, lights / 1000)
 
 
 def test_dead_lights_are_not_read() -> None:
