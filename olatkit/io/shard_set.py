@@ -82,6 +82,12 @@ class ShardSet:
             self._readers[entry.file] = reader
         return self._readers[entry.file]
 
+    def open_all(self) -> None:
+        """Open every shard of these takes now, so that one that is damaged or lacks a part is told before work begins."""
+        for take in self.takes:
+            for entry in self.index.shards_of(take.name):
+                self.reader(entry)
+
     def read_full(self, take: str, imageset: int) -> np.ndarray:
         """Fully lit picture (S, S, 3) uint8 sRGB."""
         reader, row = self.locate(take, imageset)

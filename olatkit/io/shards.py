@@ -140,7 +140,10 @@ class ShardReader:
                 f"{self.path}: shard version {file.attrs['version']}, this olatkit reads up to {VERSION}; update it"
             )
         if rest_digest(file) != file.attrs["rest"]:
-            raise FormatError(f"{self.path}: damaged shard: attributes or small datasets do not match their checksum")
+            wanted = PER_IMAGESET + (PER_PAIR if file.attrs.get("pairs") else ()) + ROWS
+            lacking = ", ".join(name for name in wanted if name not in file)
+            what = f"it has no {lacking}" if lacking else "attributes or small datasets do not match their checksum"
+            raise FormatError(f"{self.path}: damaged shard: {what}; delete it, then run build-shards with --overwrite")
         self.header = header_of(file, self.path)
         self.rows = {name: file[name][()] for name in ROWS}
         self.baked_lights = file["baked_lights"][()] if "baked" in self.header.names else None

@@ -55,6 +55,15 @@ class LossConfig(BaseModel):
     )
     temporal_mask: bool = Field(True, description="compare visible foreground only in Eq. 8; false: every pixel")
 
+    @model_validator(mode="after")
+    def _check_something_is_learned(self) -> "LossConfig":
+        early = self.weights.basic or (self.parsing and self.weights.parsing)
+        late = (self.structure and self.weights.latent) or (self.temporal and self.weights.temporal)
+        if not early and (self.warm_up or not late):
+            when = "before Eq. 5 and 8 are switched on (warm_up)" if late else "at all"
+            raise ValueError(f"no loss counts {when}; give weights.basic or weights.parsing a value above 0")
+        return self
+
 
 class CriticConfig(BaseModel):
     """The critic and its training (Wasserstein form)."""

@@ -1,5 +1,6 @@
 """When a training cannot go on: what happened, what was saved, and what to try."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -16,6 +17,8 @@ from olatkit.learn.sample import Sample
 from olatkit.learn.schedule import Stage
 from olatkit.learn.state import TrainingState
 from olatkit.learn.variants import VARIANTS
+
+_READER_DIED = re.compile(r"DataLoader worker \(pid.*(exited unexpectedly|killed by signal)|shared memory")
 
 
 def stop_if_not_finite(
@@ -45,12 +48,19 @@ def stop_if_not_finite(
 
 @contextmanager
 def explain_out_of_memory(config: TrainConfig, stage: Stage, device: torch.device) -> Iterator[None]:
-    """Turn an allocation that fails into a TrainingError that says which settings need less memory."""
+    """Turn an allocation that fails, here or in a reading process, into a TrainingError that says what needs less."""
     try:
         yield
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
+        words = " ".join(str(error).split())
+        if _READER_DIED.search(words):
+            raise TrainingError(
+                f"a process that reads samples died ({words[:160]}); most often memory, or the shared memory of a "
+                f"container, does not suffice: try fewer --workers than {config.loader.workers}, or a smaller "
+                f"loader.variants than {config.loader.variants}"
+            ) from error
         # The CPU's allocator has no exception of its own.
-        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "can't allocate memory" not in words:
             raise
         raise TrainingError(
             f"{stage.batch} pair(s) of {stage.size} px with variant '{config.variant}' do not fit into the memory of "

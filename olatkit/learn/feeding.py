@@ -54,7 +54,13 @@ def open_shards(
                 f"{folder}: pictures of {shards.index.size} px, but stages[{number}].size is {stage.size}; "
                 f"build shards with --size {stage.size}, or end the stages at {shards.index.size // 64 * 64}"
             )
-    _dataset(folder, TRAIN, config, config.stages[0].size, bank)  # tells now what would be told at the first batch
+    # Tell now what would be told at the first batch, or hours later.
+    _dataset(folder, TRAIN, config, config.stages[0].size, bank)
+    validates = config.report.validation_pairs > 0 and TEST in shards.index.splits
+    for split in (TRAIN, TEST) if validates else (TRAIN,):
+        opened = ShardSet(folder, split)
+        opened.open_all()
+        opened.close()
 
     def open_batches(stage: Stage, pairs: int) -> Iterator[Sample]:
         loader = ShardLoader(
@@ -73,7 +79,6 @@ def open_shards(
                 return batches
         return batches
 
-    validates = config.report.validation_pairs > 0 and TEST in shards.index.splits
     return open_batches, open_validation if validates else None
 
 

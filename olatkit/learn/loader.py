@@ -1,5 +1,8 @@
 """Samples for training: read ahead by other processes, relit on the training device, resumable at any sample."""
 
+import multiprocessing
+import os
+import threading
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -121,7 +124,7 @@ class ShardLoader:
         loader = torch.utils.data.DataLoader(
             _Readings(reader), sampler=keys, batch_size=None, num_workers=self.workers, collate_fn=_as_it_is,
             prefetch_factor=self.ahead if self.workers else None, pin_memory=self.device.type == "cuda",
-            multiprocessing_context=self.start_method if self.workers else None,
+            multiprocessing_context=self.start_method if self.workers else None, worker_init_fn=_end_with_the_training,
         )
         for read in loader:
             if isinstance(read, OlatkitError):
@@ -152,6 +155,21 @@ class _Readings(torch.utils.data.Dataset):
         except OlatkitError as error:
             # torch would wrap it in a traceback of the worker; our errors are one line, told by the caller.
             return error
+
+
+def _end_with_the_training(_worker: int) -> None:
+    """What a reading process does first: see to it that it ends when the training process is killed.
+
+    torch's own watch ends its loop, but then it waits for ever to hand over what it has read.
+    """
+    training = multiprocessing.parent_process()
+    assert training is not None
+
+    def watch() -> None:
+        training.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _as_it_is(read: Any) -> Any:

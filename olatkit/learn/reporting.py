@@ -91,14 +91,13 @@ class Reporter:
 
     def _warn_of_collapse(self, step: int) -> None:
         """Say once if the structure code has become the same for all pictures, when the first half is over."""
-        spread = self._news.get("code_spread", 1.0)
-        if spread < SMALLEST_SPREAD and step > self._config.steps / 2 and not self._warned:
+        spread, losses = self._news.get("code_spread", 1.0), self._config.losses
+        if spread < SMALLEST_SPREAD and step > self._config.steps / 2 and losses.structure and not self._warned:
             self._warned = True
-            tried = self._config.losses.latent_stop_gradient == "first"
             log.warning(
-                "the structure code is almost the same for all pictures (code_spread %.2g, expected above %g); %s",
+                "the structure code is almost the same for all pictures (code_spread %.2g, expected above %g), which Eq. 5 "
+                "allows; a smaller losses.weights.latent leaves it to the other losses (docs/training.md)",
                 spread, SMALLEST_SPREAD,
-                "a smaller losses.weights.latent may help" if tried else "losses.latent_stop_gradient: first may help",
             )
 
     def _row(self, state: TrainingState, stage: Stage) -> dict[str, float]:

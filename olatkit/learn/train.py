@@ -74,8 +74,8 @@ def train(
             stage = stage_at(stages, state.step)
             if state.step == stage.first and stage.number > 0:
                 state.reset_optimizers(config.optimizer)
-            validation = open_validation(stage) if open_validation and ranks.first else ()
             with explain_out_of_memory(config, stage, ranks.device):
+                validation = open_validation(stage) if open_validation and ranks.first else ()
                 _train_stage(config, stages, stage, state, open_batches, folder, ranks, reporter, validation)
     return find_checkpoints(folder)[-1]
 
@@ -86,7 +86,8 @@ def _train_stage(
 ) -> None:
     """The steps of one resolution that are still to do."""
     batches = open_batches(stage, state.pairs)
-    passes = in_parallel(PairPasses(state.network, config.losses), ranks)
+    # Only Eq. 4 reaches every part of the network, so without it some parameters get no gradient.
+    passes = in_parallel(PairPasses(state.network, config.losses), ranks, unused=not config.losses.weights.basic)
     critic = None
     if state.critic is not None and stage.size in state.critic.sizes:
         critic = in_parallel(CriticPasses(state.critic), ranks, unused=stage.size != state.critic.sizes[0])

@@ -2,8 +2,12 @@
 
 import itertools
 import multiprocessing
+import pathlib
 import pickle
 import shutil
+import subprocess
+import sys
+import time
 from dataclasses import fields
 
 import numpy as np
@@ -376,6 +380,39 @@ def test_damage_is_one_line_also_from_a_worker(folder, tmp_path):
         with pytest.raises(FormatError, match=r"shard-\d+\.h5.*damaged") as caught:
             list(ShardLoader(ShardDataset(copy, "train"), 4, workers=workers, epochs=1))
         assert "\n" not in str(caught.value)
+
+
+_READS_FOR_EVER = """
+import multiprocessing, sys, time
+from olatkit.learn.dataset import ShardDataset
+from olatkit.learn.loader import ShardLoader
+
+batches = iter(ShardLoader(ShardDataset(sys.argv[1]), 2, workers=2))
+next(batches)
+print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+time.sleep(600)
+"""
+
+
+def test_readers_end_when_the_training_is_killed(folder):
+    command = [sys.executable, "-c", _READS_FOR_EVER, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as training:
+        readers = [int(word) for word in training.stdout.readline().split()]
+        time.sleep(1)  # until they have read ahead and wait to hand it over
+        training.kill()
+    assert len(readers) == 2
+    deadline = time.monotonic() + 60
+    while any(_runs(pid) for pid in readers):
+        assert time.monotonic() < deadline, readers
+        time.sleep(0.1)
+
+
+def _runs(pid):
+    """Whether a process is there and not just a zombie."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_wrong_requests_are_one_line(folder, tmp_path):

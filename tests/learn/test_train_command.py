@@ -4,6 +4,7 @@ import csv
 import shutil
 from pathlib import Path
 
+import h5py
 import pytest
 import torch
 import yaml
@@ -12,6 +13,7 @@ from small_shards import small_config, sphere_stage, write_small_bank, write_sph
 
 from olatkit.cli.train import command
 from olatkit.errors import ConfigError, FormatError, OutputExistsError
+from olatkit.io.shard_set import ShardSet
 from olatkit.jobs.build_shards import build_shards
 from olatkit.learn.checkpoint import find_checkpoints, load_network, read_checkpoint
 from olatkit.learn.config import TrainConfig
@@ -24,6 +26,25 @@ SETTINGS = {
     "variant": "tiny", "steps": 2, "stages": [{"size": 64, "batch": 1, "share": 1}], "losses": {"warm_up": 0},
     "critic": {"widths": [8, 8, 8, 8], "steps": 1}, "loader": {"workers": 0},
     "report": {"metrics_every": 1, "checkpoint_every": 1, "validation_pairs": 2, "tensorboard": False},
+}
+
+# Operation, channels in and out, side of the result [px].
+_PLAIN, _HALVING = "3x3, group norm, prelu", "3x3 s2, group norm, prelu"
+LAYERS_OF_BASE = {
+    "E0": ("7x7, prelu", 3, 29, 512),
+    "E1a": (_HALVING, 32, 64, 256), "E1b": (_PLAIN, 64, 64, 256),
+    "E2a": (_HALVING, 64, 128, 128), "E2b": (_PLAIN, 128, 128, 128),
+    "E3a": (_HALVING, 128, 256, 64), "E3b": (_PLAIN, 256, 256, 64),
+    "E4a": (_HALVING, 256, 512, 32), "E4b": (_PLAIN, 512, 512, 32),
+    "LH1": (_PLAIN, 512, 512, 32), "LH2": ("3x3", 512, 1024, 32),
+    "E5": (_HALVING, 512, 512, 16), "E6": (_HALVING, 512, 512, 8), "E7": ("3x3", 512, 512, 8),
+    "LE1": ("full, prelu", 768, 512, 1), "LE2": ("full, prelu", 512, 256, 1),
+    "D6": (_PLAIN, 768, 512, 8), "D5": (_PLAIN, 512, 512, 16),
+    "D4a": (_PLAIN, 1024, 512, 32), "D4b": (_PLAIN, 512, 512, 32),
+    "D3a": (_PLAIN, 768, 256, 64), "D3b": (_PLAIN, 256, 256, 64),
+    "D2a": (_PLAIN, 384, 128, 128), "D2b": (_PLAIN, 128, 128, 128),
+    "D1a": (_PLAIN, 192, 64, 256), "D1b": (_PLAIN, 64, 64, 256),
+    "D0": (_PLAIN, 96, 32, 512), "rgb": ("3x3", 32, 3, 512), "parsing": ("3x3", 32, 19, 512),
 }
 
 
@@ -88,12 +109,38 @@ def test_baked_pairs_train_too(shards: Path, settings: Path, tmp_path: Path) -> 
     assert find_checkpoints(tmp_path / "run")
 
 
-def test_describe_needs_no_shards() -> None:
-    said = _run("--describe")
-    assert "network: 35.51 M parameters, 69.75 GMAC per picture" in said
-    assert "encoder: 18.87 M parameters, 23.77 GMAC" in said
-    assert "critic: 15.93 M parameters, 8.29 GMAC" in said
-    assert len([line for line in said.splitlines() if line.startswith(("E", "D", "L"))]) == 27
+def test_describe_prints_the_layer_table() -> None:
+    said = _run("--describe").splitlines()
+    rows = {words[0]: words[1:] for words in map(str.split, said) if words and words[0] in LAYERS_OF_BASE}
+    for name, (kind, inputs, outputs, size) in LAYERS_OF_BASE.items():
+        assert rows[name][:-2] == [*kind.split(), str(inputs), str(outputs), str(size)], name
+        # Parameters and multiplications follow from the other columns.
+        kernel = 7 if name == "E0" else 1 if name.startswith("LE") else 3
+        weights = kernel**2 * inputs * outputs
+        extra = (2 * outputs if "norm" in kind else outputs) + ("prelu" in kind)
+        assert int(rows[name][-2].replace(",", "")) == weights + extra, name
+        assert float(rows[name][-1].replace(",", "")) == pytest.approx(weights * size**2 / 1e6, abs=0.051), name
+    assert len([line for line in said if line.startswith(("E", "D", "L", "rgb", "parsing"))]) == len(LAYERS_OF_BASE)
+
+
+@pytest.mark.parametrize(
+    ("variant", "size", "lines"),
+    [
+        ("base", 512, ("encoder: 18.87 M parameters, 23.77 GMAC", "decoder: 16.64 M parameters, 45.98 GMAC",
+                       "network: 35.51 M parameters, 69.75 GMAC", "critic: 15.93 M parameters, 8.29 GMAC")),
+        ("small", 512, ("encoder: 6.21 M parameters, 11.16 GMAC", "decoder: 5.31 M parameters, 23.56 GMAC",
+                        "network: 11.53 M parameters, 34.71 GMAC", "critic: 15.93 M parameters, 8.29 GMAC")),
+        ("lite", 512, ("encoder: 0.34 M parameters, 0.38 GMAC", "decoder: 0.47 M parameters, 1.66 GMAC",
+                       "network: 0.82 M parameters, 2.04 GMAC", "critic: 15.93 M parameters, 8.29 GMAC")),
+        ("tiny", 64, ("encoder: 0.59 M parameters, 0.02 GMAC", "decoder: 0.23 M parameters, 0.02 GMAC",
+                      "network: 0.82 M parameters, 0.04 GMAC", "critic: 2.03 M parameters, 0.11 GMAC")),
+    ],
+)
+def test_describe_sums_up_every_variant(variant: str, size: int, lines: tuple[str, ...]) -> None:
+    stage = f"stages=[{{size: {size}, batch: 1, share: 1}}]"
+    said = _run("--describe", "--set", f"variant={variant}", "--set", stage).splitlines()
+    assert said[0] == f"{variant}, pictures of {size} px"
+    assert [line for line in said if "GMAC" in line] == [f"{line} per picture" for line in lines]
 
 
 @pytest.mark.parametrize(
@@ -140,6 +187,19 @@ def test_shards_that_cannot_train_are_refused(shards: Path, settings: Path, tmp_
     write_sphere_take(tmp_path / "still.olat.h5", 1, stage=sphere_stage(64))
     build_shards([tmp_path / "still.olat.h5"], tmp_path / "single", small_config(size=64), scheduler="sync")
     _fail(ConfigError, "has no pair; its takes hold one imageset each", tmp_path / "single", *usual)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_shards_without_flow_are_refused_at_once(shards: Path, settings: Path, tmp_path: Path, split: str) -> None:
+    shutil.copytree(shards, tmp_path / "set")
+    entry = ShardSet(tmp_path / "set", split).index.shards_of("take0" if split == "train" else "take1")[0]
+    with h5py.File(tmp_path / "set" / entry.file, "a") as file:
+        del file["flow_fw"]
+    _fail(
+        FormatError, rf"{entry.file}: damaged shard: it has no flow_fw; delete it, then run build-shards",
+        tmp_path / "set", "--config", settings, "-o", tmp_path / "run", "--device", "cpu",
+    )
     assert not (tmp_path / "run").exists()
 
 
