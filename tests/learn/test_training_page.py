@@ -55,3 +55,12 @@ def test_messages_exist() -> None:
     messages = re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE)
     assert len(messages) > 5
     assert [message for message in messages if not any(message in text for text in texts)] == []
+
+
+def test_bars_of_overfitting_are_those_of_the_test() -> None:
+    source = (Path(__file__).parent / "test_train.py").read_text(encoding="utf-8")
+    bars = re.findall(r'\("(\w+)", [\d.e-]+, (\d+), (\d+)\)', source)
+    assert [bar[0] for bar in bars] == ["tiny", "lite", "small", "base"]
+    page = " ".join(PAGE.split())
+    for variant, steps, decibels in bars:
+        assert re.search(rf"{decibels} dB after {steps}( steps)? of `{variant}`", page), variant
