@@ -8,7 +8,7 @@ DEMO := demo
 .PHONY: demo test test-all check bench clean help
 
 help:
-	@echo "make demo      simulate a take, ingest it, relight it: pictures in $(DEMO)/"
+	@echo "make demo      simulate a take, ingest it, relight it, train on it: pictures in $(DEMO)/"
 	@echo "make test      the fast tests; make test-all adds the slow ones"
 	@echo "make check     lint, types, import contracts"
 	@echo "make bench     every benchmark"

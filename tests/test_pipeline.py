@@ -8,10 +8,14 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
 
 import olatkit
 from olatkit.io.images import read_picture
 from olatkit.io.truth import read_truth
+from olatkit.learn.checkpoint import load_network
+from olatkit.learn.logbook import read_metrics
+from olatkit.learn.measure import masked_rmse
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN = ROOT / "pipelines" / "simulated_stage" / "run.sh"
@@ -22,6 +26,8 @@ pytestmark = pytest.mark.slow
 # libraries.
 PSNR_BAR = 36.0
 RELIT_BAR = 38.6
+# Error of the network's answer over that of its unchanged input.
+LEARNED = 0.95
 
 
 def _run(folder: Path, **settings: str) -> str:
@@ -105,10 +111,32 @@ def test_pictures_show_something(folder: Path) -> None:
     assert (folder / "turntable.mp4").stat().st_size > 20_000
 
 
+def test_a_network_learns_from_the_take(folder: Path) -> None:
+    """Under studios that were kept for tests the answer is nearer to the truth than the unchanged input."""
+    rows = read_metrics(folder / "run" / "metrics.csv")
+    assert rows[-1]["total"] < 0.7 * rows[0]["total"]
+    dataset = olatkit.ShardDataset(folder / "shards", maps="test", size=64, variants=24, seed=5)
+    batch = next(iter(olatkit.ShardLoader(dataset, 24, shuffle=False)))
+    source, target, mask = (x[:, 0] for x in (batch.input_srgb, batch.target_srgb, batch.mask))
+    with torch.no_grad():
+        relit, _, _ = load_network(folder / "run")(source, batch.target_light)
+    answered, copied = (float(masked_rmse(mask, picture, target).mean()) for picture in (relit, source))
+    assert answered < LEARNED * copied
+
+
+def test_the_sheet_shows_what_was_learned(folder: Path) -> None:
+    sheet = read_picture(folder / "learned.png")
+    columns = [sheet[:, 196 * n : 196 * n + 192].mean() for n in range(5)]
+    assert all(5 < level < 200 for level in columns)
+
+
 def test_a_second_run_keeps_what_is_whole(folder: Path) -> None:
-    whole = [folder / "stage" / "take.cine", folder / "take.olat.h5"]
+    whole = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    names = {path.name for path in whole}
+    assert {"take.cine", "take.olat.h5", "contact_sheet.png", "turntable.mp4", "index.json", "learned.png"} <= names
     before = [path.stat().st_mtime_ns for path in whole]
     shown = _run(folder)
+    assert [path for path in sorted(folder.rglob("*")) if path.is_file()] == whole
     assert [path.stat().st_mtime_ns for path in whole] == before
-    assert str(folder / "contact_sheet.png") in shown
-    assert str(folder / "turntable.mp4") in shown
+    for name in ("contact_sheet.png", "turntable.mp4", "learned.png", "run"):
+        assert str(folder / name) in shown

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Simulate a take, ingest it and relight it. Run it again to go on after an interruption: whole files are kept.
+# Simulate a take, ingest it and relight it; make shards of it and train a small network on them for a minute. Run it
+# again to go on after an interruption: whole files are kept.
 #
 #   pipelines/simulated_stage/run.sh [FOLDER]       default out/simulated_stage
 #
@@ -25,9 +26,15 @@ if [ ! -e "$out/take.olat.h5" ]; then
 fi
 
 # The pictures.
-python3 "$here/make_studio.py" "$out/studio.exr"
-olatkit render "$out/take.olat.h5" --envmap "$out/studio.exr" -o "$out/turntable.mp4" --turntable 75 --overwrite
-python3 "$here/make_contact_sheet.py" "$out/take.olat.h5" "$out/studio.exr" "$out/contact_sheet.png"
+if [ ! -e "$out/contact_sheet.png" ]; then
+    python3 "$here/make_studio.py" "$out/studio.exr"
+    olatkit render "$out/take.olat.h5" --envmap "$out/studio.exr" -o "$out/turntable.mp4" --turntable 75 --overwrite
+    python3 "$here/make_contact_sheet.py" "$out/take.olat.h5" "$out/studio.exr" "$out/contact_sheet.png"
+fi
+
+# The network.
+"$here/shards.sh" "$out"
+"$here/train.sh" "$out"
 
 echo
 echo "picture: $out/contact_sheet.png"
