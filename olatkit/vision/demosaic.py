@@ -19,6 +19,7 @@ import numba
 import numpy as np
 
 RADIUS = 3
+PAD = 4  # at least the radius; even, so that a padded picture has the same colour phases
 _CHANNEL = {"r": 0, "g": 1, "b": 2}
 PATTERNS = ("gbrg", "rggb", "grbg", "bggr")
 
@@ -122,42 +123,65 @@ def _correlation(model: DemosaicModel) -> np.ndarray:
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
 def demosaic_into(mosaic, filters, out):
-    """Filter ``mosaic`` (H, W) into ``out`` (H, W, >= 3); borders are mirrored, which keeps the colour phases."""
+    """Filter ``mosaic`` (H, W) into ``out`` (H, W, >= 3); borders are mirrored, which keeps the colour phases.
+
+    Around every pixel the mosaic's colours and the field are symmetric, left to right and top to bottom, and so are the
+    filters: rows and columns at equal distances are added first, which leaves 16 products of 49 per output.
+    """
     height, width = mosaic.shape
-    pad = 4  # even, so that the padded image has the same phases
-    half = width // 2 + pad  # columns of one colour, padded
-    # Rows split by column parity make every inner loop contiguous, so that it vectorises.
-    split = np.empty((height + 2 * pad, 2, half), np.float32)
-    for y in range(height + 2 * pad):
-        sy = abs(y - pad)
+    split = _split_columns(mosaic)
+    folded = np.empty(split.shape[1:], np.float32)
+    acc = np.empty((2, 3, (width + 1) // 2), np.float32)
+    for y in range(height):
+        acc[:] = 0
+        for dy in range(RADIUS + 1):
+            above, below = split[y + PAD - dy], split[y + PAD + dy]
+            for parity in range(2):
+                for i in range(folded.shape[1]):
+                    folded[parity, i] = above[parity, i] + below[parity, i] if dy else above[parity, i]
+            for parity in range(2):
+                taps = filters[2 * (y & 1) + parity, :, 7 * (RADIUS + dy) + RADIUS :]
+                count = np.uint64((width + 1 - parity) // 2)
+                _add_row(folded[parity], folded[1 - parity, parity:], taps, count, acc[parity])
+        for x in range(width):
+            for channel in range(3):
+                out[y, x, channel] = acc[x & 1, channel, x >> 1]
+
+
+@numba.njit(nogil=True)
+def _split_columns(mosaic):
+    """Rows (H + 8, 2, W / 2 + 4) of the mirrored mosaic, even and odd columns apart: every inner loop is contiguous."""
+    height, width = mosaic.shape
+    split = np.empty((height + 2 * PAD, 2, width // 2 + PAD), np.float32)
+    for y in range(height + 2 * PAD):
+        sy = abs(y - PAD)
         if sy >= height:
             sy = 2 * (height - 1) - sy
-        for x in range(2 * half):
-            sx = abs(x - pad)
+        for x in range(2 * split.shape[2]):
+            sx = abs(x - PAD)
             if sx >= width:
                 sx = 2 * (width - 1) - sx
             split[y, x & 1, x >> 1] = mosaic[sy, sx]
-    count = (width + 1) // 2
-    acc = np.empty((3, count), np.float32)
-    for y in range(height):
-        for parity in range(2):
-            n = (width + 1 - parity) // 2
-            taps = filters[2 * (y & 1) + parity]
-            acc[:] = 0
-            for ty in range(7):
-                row = split[y + pad + ty - 3]
-                for tx in range(7):
-                    column = parity + pad + tx - 3
-                    source = row[column & 1, column >> 1 : (column >> 1) + n]
-                    t = 7 * ty + tx
-                    w0, w1, w2 = taps[0, t], taps[1, t], taps[2, t]
-                    for i in range(n):
-                        v = source[i]
-                        acc[0, i] += w0 * v
-                        acc[1, i] += w1 * v
-                        acc[2, i] += w2 * v
-            for i in range(n):
-                x = 2 * i + parity
-                out[y, x, 0] = acc[0, i]
-                out[y, x, 1] = acc[1, i]
-                out[y, x, 2] = acc[2, i]
+    return split
+
+
+@numba.njit(nogil=True, fastmath=True)
+def _add_row(own, other, taps, count, acc):
+    """Add one (folded) row's part of the outputs (3, >= count) of every second pixel.
+
+    ``own`` are the columns of the pixels' own parity, the first pixel's at 2; ``other`` the ones between, the neighbours
+    of the first pixel at 1 and 2. ``taps`` (3, 4) are the weights by distance.
+    """
+    r0, r1, r2, r3 = taps[0, 0], taps[0, 1], taps[0, 2], taps[0, 3]
+    g0, g1, g2, g3 = taps[1, 0], taps[1, 1], taps[1, 2], taps[1, 3]
+    b0, b1, b2, b3 = taps[2, 0], taps[2, 1], taps[2, 2], taps[2, 3]
+    red, green, blue = acc[0], acc[1], acc[2]
+    one, two, three = np.uint64(1), np.uint64(2), np.uint64(3)
+    for i in range(count):
+        at0 = own[i + two]
+        at1 = other[i + one] + other[i + two]
+        at2 = own[i + one] + own[i + three]
+        at3 = other[i] + other[i + three]
+        red[i] += r0 * at0 + r1 * at1 + r2 * at2 + r3 * at3
+        green[i] += g0 * at0 + g1 * at1 + g2 * at2 + g3 * at3
+        blue[i] += b0 * at0 + b1 * at1 + b2 * at2 + b3 * at3

@@ -115,3 +115,14 @@ def test_wrong_input():
         demosaic(np.zeros((16, 7), np.float32), "rggb")
     with pytest.raises(ValueError, match=r"shape \(16, 16, 3\)"):
         demosaic(np.zeros((16, 16, 3), np.float32), "rggb")
+
+
+@pytest.mark.parametrize("bayer", PATTERNS)
+@pytest.mark.parametrize("shape", [(8, 9), (17, 12)])
+def test_every_output_is_the_weighted_sum_of_its_patch(bayer, shape):
+    values = np.random.default_rng(5).random(shape, np.float32)
+    filters = demosaic_filters(bayer, DemosaicModel())
+    patches = np.lib.stride_tricks.sliding_window_view(np.pad(values, 3, mode="reflect"), (7, 7))
+    y, x = np.mgrid[0 : shape[0], 0 : shape[1]]
+    expected = np.einsum("yxct,yxt->yxc", filters[2 * (y % 2) + x % 2], patches.reshape(*shape, 49), dtype=float)
+    np.testing.assert_allclose(demosaic(values, bayer), expected, atol=4 * FLOAT32_EXACT)
