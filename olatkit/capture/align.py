@@ -42,10 +42,13 @@ class Motion:
         """Displacement at ``tick`` relative to the reference, shape (h, w, 2); extrapolated outside the knots."""
         import cv2
 
+        near, far, share = self.knots(tick)
+        return near if share == 0 else cv2.addWeighted(near, 1 - share, far, share, 0)
+
+    def knots(self, tick: int) -> tuple[np.ndarray, np.ndarray, float]:
+        """Fields at the two knots around ``tick`` and its share of the way; the first one twice where it lies on it."""
         k, share = self._bracket(tick)
-        if share == 0:
-            return self.fields[k]
-        return cv2.addWeighted(self.fields[k], 1 - share, self.fields[k + 1], share, 0)
+        return self.fields[k], self.fields[k if share == 0 else k + 1], share
 
     def packed(self, region: Region) -> "Motion":
         """The same motion at the pixels of a region only, as absolute positions to sample: grid plus displacement."""

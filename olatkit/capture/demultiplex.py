@@ -17,6 +17,7 @@ from olatkit.once import Once
 from olatkit.rig import LightRig
 from olatkit.schedule import LightingSchedule
 from olatkit.vision.flow import FlowTable, grey8
+from olatkit.vision.looks import Look, blend_looks, sample_look
 from olatkit.vision.matting import foreground_mask
 
 FINE_FLOW_ROWS = 320  # height of the region up to which flow is worked out to the last pixel
@@ -200,13 +201,32 @@ class _Looker:
 
     def aligned(self, tick: int) -> np.ndarray:
         """The frame ``tick`` after the reference, warped to it, (rows, 512, 3)."""
-        import cv2
-
-        frame = self.frames.frame(self.reference + tick)
         if self.d.config.motion.method == "none":
-            return self.d.region.pack(frame)
-        where = self.positions.at(tick)
-        return cv2.remap(frame, where, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+            return self.d.region.pack(self.frames.frame(self.reference + tick))
+        out = np.empty((*self.d.region.positions.shape[:2], 3), np.float32)
+        sample_look(self._look(tick, 1.0), out)
+        return out
+
+    def _blended(self, seen: Observation) -> np.ndarray:
+        """Both looks of an observation brought to the reference and blended, (rows, 512, 3)."""
+        assert seen.after is not None
+        assert seen.before is not None
+        motion = self.d.config.motion
+        if motion.method != "none" and not motion.shading:
+            out = np.empty((*self.d.region.positions.shape[:2], 3), np.float32)
+            weight = seen.weight_after
+            blend_looks(self._look(seen.after, weight), self._look(seen.before, 1 - weight), out)
+            return out
+        after, before = self.aligned(seen.after), self.aligned(seen.before)
+        if motion.shading:
+            region = self.d.region
+            pair = follow_shading(region.unpack(after), region.unpack(before), seen.weight_after)
+            after, before = (region.pack(image) for image in pair)
+        return np.float32(seen.weight_after) * after + np.float32(1 - seen.weight_after) * before
+
+    def _look(self, tick: int, weight: float) -> Look:
+        near, far, share = self.positions.knots(tick)
+        return Look(self.frames.padded(self.reference + tick), near, far, np.float32(share), np.float32(weight))
 
     def image(self, seen: Observation) -> tuple[np.ndarray, int]:
         """Blended image (rows, 512, 3) of one slot and its quality bits.
@@ -214,25 +234,18 @@ class _Looker:
         Saturated pixels take part in the blend like all others: leaving them to the look that is not saturated
         was tried and lost quality on a moving head, because a highlight that has moved on is no substitute.
         """
-        import cv2
-
         looks = [t for t in (seen.after, seen.before) if t is not None]
         bits = 0
         if any(self.reference + t in self.frames.uncorrected for t in looks):
             bits |= CROSSTALK
         if any(self.motion.reliability(t) > self.d.config.motion.confidence for t in looks):
             bits |= LOW_FLOW_CONFIDENCE
-        if seen.after is None or seen.before is None:
+        if len(looks) == 1:
             out = self.aligned(looks[0])
             if self.d.config.mode == "blend" and looks[0] != 0:
                 bits |= ONE_SIDED
         else:
-            after, before = self.aligned(seen.after), self.aligned(seen.before)
-            if self.d.config.motion.shading:
-                region = self.d.region
-                pair = follow_shading(region.unpack(after), region.unpack(before), seen.weight_after)
-                after, before = (region.pack(image) for image in pair)
-            out = cv2.addWeighted(after, seen.weight_after, before, 1 - seen.weight_after, 0)
+            out = self._blended(seen)
         if self.saturated(seen) > SATURATED_SHARE:
             bits |= SATURATED
         return out, bits

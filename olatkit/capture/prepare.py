@@ -17,10 +17,11 @@ from olatkit.capture.response import linearise
 from olatkit.io.streams import FrameStream
 from olatkit.once import Once
 from olatkit.vision.demosaic import demosaic_filters, demosaic_into
+from olatkit.vision.looks import BORDER, inside, padded, repeat_border
 
 WARM_UP = 24  # frames after which the crosstalk recursion has forgotten where it started
 BLOCK = 20  # frames prepared at once; block borders are absolute ticks, so results never depend on who prepares
-MARGIN = 4  # mosaic pixels read around the box so that its border is interpolated, not mirrored
+MARGIN = BORDER  # mosaic pixels read around the box so that its border is interpolated, not mirrored; even
 
 
 class FrameWindow:
@@ -68,13 +69,17 @@ class FrameWindow:
         KeyError
             If no frame was stored at ``tick``.
         """
+        return inside(self.padded(tick))
+
+    def padded(self, tick: int) -> np.ndarray:
+        """The same with its border repeated, shape (h + 8, w + 8, 3), as :mod:`olatkit.vision.looks` wants it."""
         block = tick // BLOCK
         return self._blocks.get(block, lambda: self._prepare_block(block))[tick]
 
     def glimpse(self, tick: int) -> np.ndarray:
         """One frame as :meth:`frame` gives it, but crosstalk stays in it; for looking at a few frames of a take."""
         i = self._index[tick]
-        return self._prepare_one(_linearise(self._stream.read(i, i + 1)[0], self._calibration)[0])
+        return inside(self._prepare_one(_linearise(self._stream.read(i, i + 1)[0], self._calibration)[0]))
 
     def count_saturated(self, tick: int) -> int:
         """Saturated raw values of the box in one frame, which is not prepared any further."""
@@ -173,7 +178,7 @@ def _without_transients(values: np.ndarray, calibration: Calibration) -> np.ndar
 
 
 def _preparer(calibration: Calibration) -> Callable[[np.ndarray], np.ndarray]:
-    """The function that turns linear values of the wanted region into RGB of the box."""
+    """The function that turns linear values of the wanted region into RGB of the box, its border repeated."""
     import cv2
 
     _, _, dy, dx = _sensor_region(calibration)
@@ -196,10 +201,13 @@ def _preparer(calibration: Calibration) -> Callable[[np.ndarray], np.ndarray]:
                 out = out @ matrix.T
         top, left, height, width = calibration.box
         if calibration.size is None:
-            return out[dy : dy + height, dx : dx + width]  # the margin is small; a copy would cost more
+            if (dy, dx) != (BORDER, BORDER) or out.shape[:2] != (height + 2 * BORDER, width + 2 * BORDER):
+                return padded(out[dy : dy + height, dx : dx + width])
+            repeat_border(out)  # what the margin was read for is done
+            return out
         assert calibration.crop is not None
         whole = out[dy : dy + calibration.crop[2], dx : dx + calibration.crop[3]]
         resized = cv2.resize(whole, calibration.size[::-1], interpolation=cv2.INTER_AREA)
-        return np.ascontiguousarray(resized[top : top + height, left : left + width])
+        return padded(resized[top : top + height, left : left + width])
 
     return prepare

@@ -4,7 +4,9 @@ A part holds what :mod:`olatkit.io.takes` describes, without the leading imagese
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import mmap
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -147,12 +149,9 @@ def merge_parts(parts: Sequence[Path], path: Path, header: TakeHeader, *, overwr
         stats: dict[str, list[float]] = {}
         for i, part in enumerate(parts):
             try:
-                with h5py.File(part, "r", locking=False) as source:
-                    for light in range(lights):
-                        mask, data = source["codes"].id.read_direct_chunk((light, 0, 0, 0))
-                        codes.id.write_direct_chunk((i, light, 0, 0, 0), data, mask)
-                    mask, data = source["full"].id.read_direct_chunk((0, 0, 0, 0))
-                    full.id.write_direct_chunk((i, 0, 0, 0), data, mask)
+                with h5py.File(part, "r", locking=False) as source, _mapped(part) as data:
+                    _copy_chunks(source["codes"], data, codes, [((k, 0, 0, 0), (i, k, 0, 0, 0)) for k in range(lights)])
+                    _copy_chunks(source["full"], data, full, [((0, 0, 0, 0), (i, 0, 0, 0))])
                     for name in ROWS:
                         rows[name].append(source[name][()])
                     for name in source["stats"]:
@@ -165,6 +164,24 @@ def merge_parts(parts: Sequence[Path], path: Path, header: TakeHeader, *, overwr
         for name in sorted(stats):
             group.create_dataset(name, data=np.array(stats[name]), track_times=False)
     temporary.replace(path)
+
+
+@contextmanager
+def _mapped(path: Path) -> Iterator[memoryview]:
+    """The bytes of a file, without reading them into memory first."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        with memoryview(data) as view:
+            yield view
+
+
+def _copy_chunks(source: Any, data: memoryview, target: Any, places: list[tuple[tuple, tuple]]) -> None:
+    """Copy stored chunks from a dataset in a file of bytes ``data``, from one place each to another."""
+    for old, new in places:
+        chunk = source.id.get_chunk_info_by_coord(old)
+        if chunk.size == 0 or chunk.byte_offset + chunk.size > len(data):
+            raise ValueError(f"the chunk at {old} is not in the file")
+        with data[chunk.byte_offset : chunk.byte_offset + chunk.size] as stored:
+            target.id.write_direct_chunk(new, stored, chunk.filter_mask)
 
 
 def _write_attributes(file: Any, header: TakeHeader) -> None:

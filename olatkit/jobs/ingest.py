@@ -200,7 +200,7 @@ def scan_features(
 def _features(source: str, transfer: str | None, start: int, stop: int) -> np.ndarray:
     """Features of frames ``start`` to ``stop`` - 1, read in small pieces."""
     stream = _open(source, transfer, _stamp(source))
-    step = 40
+    step = 10  # small enough for the cache
     pieces = [
         frame_features(
             stream.read(a, min(a + step, stop)), black_level=stream.black_level, white_level=stream.white_level
