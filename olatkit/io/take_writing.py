@@ -169,9 +169,12 @@ def merge_parts(parts: Sequence[Path], path: Path, header: TakeHeader, *, overwr
 @contextmanager
 def _mapped(path: Path) -> Iterator[memoryview]:
     """The bytes of a file, without reading them into memory first."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        with memoryview(data) as view:
-            yield view
+    with (
+        path.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+        memoryview(data) as view,
+    ):
+        yield view
 
 
 def _copy_chunks(source: Any, data: memoryview, target: Any, places: list[tuple[tuple, tuple]]) -> None:
