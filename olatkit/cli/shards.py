@@ -41,7 +41,8 @@ def verify(folder: Path, scheduler: str, workers: int | None) -> None:
     for line in problems:
         click.echo(" ".join(line.split()))
     if problems:
-        raise FormatError(f"{folder}: {len(problems)} problem{'s' * (len(problems) > 1)}; build the shards named again")
+        raise FormatError(f"{folder}: {len(problems)} problem{'s' * (len(problems) > 1)}; delete the files named, then "
+                          "run build-shards with the same arguments and --overwrite")
     click.echo(f"{folder}: all hashes and laws hold")
 
 

@@ -1,8 +1,10 @@
 """``index.json`` of a shard set: which takes, subjects and splits it holds, in which files; written last.
 
-A folder with shards but without an index is a build that has not ended.
+A folder with shards but without an index is a build that has not ended. The index ends with a SHA-256 of its own values:
+a damaged digit of a split or a factor would otherwise be believed.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -81,6 +83,7 @@ class ShardIndex:
 def write_index(folder: Path, index: ShardIndex, *, overwrite: bool = False) -> None:
     """Write ``index.json``; everything that it names must be there."""
     document = {"format": FORMAT, "version": VERSION, **asdict(index)}
+    document["sha256"] = _digest(document)
     with whole_file(folder / INDEX, overwrite=overwrite) as part:
         part.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
@@ -91,7 +94,7 @@ def read_index(folder: str | os.PathLike[str]) -> ShardIndex:
     Raises
     ------
     FormatError
-        There is none, it is damaged, of a newer version, or contradicts itself.
+        There is none, it is damaged, was changed, is of a newer version, or contradicts itself.
     """
     path = Path(folder) / INDEX
     if not path.is_file():
@@ -103,6 +106,12 @@ def read_index(folder: str | os.PathLike[str]) -> ShardIndex:
     version = document.pop("version", 0)
     if not isinstance(version, int) or version > VERSION:
         raise FormatError(f"{path}: index version {version}, this olatkit reads up to {VERSION}; update it")
+    said = document.pop("sha256", None)
+    if said is not None and said != _digest({"format": FORMAT, "version": version, **document}):
+        raise FormatError(
+            f"{path}: damaged index, its values do not match the SHA-256 that it ends with; run build-shards with the "
+            "same arguments and --overwrite, whole shards are kept (who changes an index by hand removes that line)"
+        )
     try:
         takes = tuple(TakeEntry(**item) for item in document.pop("takes"))
         shards = tuple(ShardEntry(**item) for item in document.pop("shards"))
@@ -113,6 +122,11 @@ def read_index(folder: str | os.PathLike[str]) -> ShardIndex:
     if problem:
         raise FormatError(f"{path}: {problem}")
     return index
+
+
+def _digest(document: Mapping[str, Any]) -> str:
+    """SHA-256 of an index's values; how its file is laid out does not count."""
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 def find_contradiction(index: ShardIndex) -> str:

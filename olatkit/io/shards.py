@@ -198,28 +198,46 @@ class ShardReader:
         decode_into(codes, out)
         return out
 
+    def check(self) -> None:
+        """Hold every stored chunk against its checksum, without unpacking it; FormatError names the first damaged one."""
+        for name, chunks in self._chunks.items():
+            for place in np.argwhere(chunks.size > 0).tolist():
+                self._packed(name, tuple(place))
+
     def _unpack(self, name: str, place: tuple[int, ...], out: np.ndarray, room: np.ndarray | None = None) -> None:
         """Read, check and unpack one chunk; its place counts chunks along every axis.
 
         ``room`` is scratch memory for the packed bytes: reused from chunk to chunk, it stays in the processor's cache.
         """
-        chunks = self._chunks[name]
-        size = int(chunks.size[place])
-        if size == 0:
+        if not self._chunks[name].size[place]:
             out[...] = BLACK if name == "olat" else 0
             return
+        packed = self._packed(name, place, room)
+        try:
+            unpack(packed.data, out, self.header.compression)
+        except (ValueError, RuntimeError) as error:
+            raise self._damaged(name, place, error) from error
+
+    def _packed(self, name: str, place: tuple[int, ...], room: np.ndarray | None = None) -> np.ndarray:
+        """The bytes of a stored chunk, held against its checksum."""
+        chunks = self._chunks[name]
+        size = int(chunks.size[place])
         packed = np.empty(size, np.uint8) if room is None else room[:size]
         try:
             if os.preadv(self._descriptor(), [packed.data], int(chunks.offset[place])) != size:
                 raise ValueError("the file ends inside it")
             if checksum(packed) != int(chunks.sums[place]):
                 raise ValueError("its checksum is wrong")
-            unpack(packed.data, out, self.header.compression)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise FormatError(
-                f"{self.path}: {name}, chunk {place} is damaged: {' '.join(str(error).split())}; "
-                "build this shard again (delete it and index.json, then run build-shards)"
-            ) from error
+        except (OSError, ValueError) as error:
+            raise self._damaged(name, place, error) from error
+        return packed
+
+    def _damaged(self, name: str, place: tuple[int, ...], error: Exception) -> FormatError:
+        """What to say of a chunk that cannot be read, and how to get a whole one."""
+        return FormatError(
+            f"{self.path}: {name}, chunk {place} is damaged: {' '.join(str(error).split())}; build this shard again: "
+            "delete it, then run build-shards with the same arguments and --overwrite"
+        )
 
     def _descriptor(self) -> int:
         if self._file < 0:

@@ -109,9 +109,10 @@ def _is_finished(out: Path, plan: SetPlan, overwrite: bool) -> bool:
         return False
     try:
         index = read_index(out)
-        if index.settings.get("digest") == plan.digest and all(
+        whole = all(
             (out / shard.file).is_file() and (out / shard.file).stat().st_size == shard.bytes for shard in index.shards
-        ):
+        )
+        if whole and index.settings.get("digest") == plan.digest and (out / BANK).is_file() >= bool(index.bank_sha256):
             return True
     except FormatError:
         pass
@@ -124,16 +125,17 @@ def _is_finished(out: Path, plan: SetPlan, overwrite: bool) -> bool:
 
 
 def _prepare(out: Path, plan: SetPlan, bank: Path | None, overwrite: bool) -> None:
-    """Folder, plan and bank; a plan of another build is refused unless it may be replaced."""
+    """Folder, plan and bank; shards of another build are refused unless they may be replaced."""
     from olatkit.io.documents import read_json
 
     stored = out / BUILD / "plan.json"
-    if stored.is_file() and not overwrite and read_json(stored).get("digest") != plan.digest:
-        raise OutputExistsError(
-            f"{out}: holds an unfinished build of other takes or settings; choose another folder or pass --overwrite"
-        )
-    if not stored.is_file() and not overwrite and any(out.glob("shard-*.h5")):
-        raise OutputExistsError(f"{out}: holds shards without an index; choose another folder or pass --overwrite")
+    if not overwrite and any(out.glob("shard-*.h5")):
+        if not stored.is_file():
+            raise OutputExistsError(f"{out}: holds shards without an index; choose another folder or pass --overwrite")
+        if read_json(stored).get("digest") != plan.digest:
+            raise OutputExistsError(
+                f"{out}: holds an unfinished build of other takes or settings; choose another folder or pass --overwrite"
+            )
     out.mkdir(parents=True, exist_ok=True)
     # A set whose files change is no whole set.
     (out / INDEX).unlink(missing_ok=True)

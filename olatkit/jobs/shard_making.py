@@ -2,11 +2,13 @@
 
 import json
 import os
+import socket
 from pathlib import Path
 
 import numpy as np
 
 from olatkit.errors import FormatError
+from olatkit.io.outputs import whole_file
 from olatkit.io.shard_writing import ShardWriter, file_sha256
 from olatkit.io.shards import ShardHeader, ShardReader
 from olatkit.io.takes import Take, open_take
@@ -47,7 +49,8 @@ def make_shard(folder: str, digest: str, number: int, kappa: float) -> dict:
 def whole_shard(folder: Path, plan: SetPlan, number: int) -> dict | None:
     """The record of a shard that is there already, made with these settings; None if it must be made.
 
-    A worker that was killed between the file and its record left a whole file: it is opened and hashed.
+    A worker that was killed between the file and its record left a whole file, and a finished set has no records: the
+    file is opened, its chunks are held against their checksums, and it is hashed.
     """
     shard = plan.shards[number]
     path = folder / shard.file
@@ -59,7 +62,10 @@ def whole_shard(folder: Path, plan: SetPlan, number: int) -> dict | None:
         pass
     try:
         with ShardReader(path) as reader:
-            return _record(folder, plan, number) if reader.header.digest == plan.digest_of(shard) else None
+            if reader.header.digest != plan.digest_of(shard):
+                return None
+            reader.check()
+        return _record(folder, plan, number)
     except FormatError:
         return None
 
@@ -131,7 +137,8 @@ def _record(folder: Path, plan: SetPlan, number: int) -> dict:
 
 
 def _write_record(path: Path, record: dict) -> None:
-    """Write a small JSON file at once; two workers that do the same write the same."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(record), encoding="utf-8")
-    part.replace(path)
+    """Write a small JSON file at once; two workers that do the same write the same, each under a name of its own."""
+    own = path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}")
+    with whole_file(own, overwrite=True) as part:
+        part.write_text(json.dumps(record), encoding="utf-8")
+    own.replace(path)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from olatkit import __version__
 from olatkit.errors import ConfigError, FormatError
 from olatkit.io.documents import rig_to_document
+from olatkit.io.outputs import whole_file
 from olatkit.io.shard_writing import file_sha256
 from olatkit.io.takes import Take, open_take
 from olatkit.io.truth_labels import read_truth_labels
@@ -216,9 +217,8 @@ def write_plan(folder: Path, plan: SetPlan) -> None:
     }
     build = folder / BUILD
     build.mkdir(parents=True, exist_ok=True)
-    part = build / "plan.json.part"
-    part.write_text(json.dumps(document, indent=1), encoding="utf-8")
-    part.replace(build / "plan.json")
+    with whole_file(build / "plan.json", overwrite=True) as part:
+        part.write_text(json.dumps(document, indent=1), encoding="utf-8")
 
 
 @lru_cache(maxsize=4)

@@ -7,6 +7,7 @@ import torch
 
 from olatkit.errors import ConfigError, FormatError
 from olatkit.io.shard_set import Pair, ShardSet
+from olatkit.io.shard_writing import file_sha256
 from olatkit.learn.augment import NO_AUGMENTATION, AugmentConfig
 from olatkit.learn.lightings import maps_for, open_sampler
 from olatkit.learn.order import ReadKey
@@ -117,5 +118,10 @@ def _open_sampler(
     if path is None:
         raise FormatError(
             f"{shards.folder}: no lighting bank beside the shards; pass bank=..., or build the shards with --bank"
+        )
+    if bank is None and file_sha256(path) != shards.index.bank_sha256:
+        raise FormatError(
+            f"{path}: SHA-256 differs from the index, the bank is damaged or another one; copy the bank of the build "
+            "there, or pass bank=..."
         )
     return open_sampler(path, maps, sampling)

@@ -330,6 +330,24 @@ def test_a_damaged_index_is_one_line(shard_set, tmp_path, change, said):
     assert "\n" not in str(caught.value)
 
 
+def test_a_flipped_byte_of_the_index_is_found_or_changes_nothing(shard_set, tmp_path):
+    """Also where the result is good JSON: a name, a split, a digit of a factor."""
+    whole, index = (shard_set / "index.json").read_bytes(), read_index(shard_set)
+    rng, refused = np.random.default_rng(7), 0
+    for at in rng.integers(0, len(whole), 300):
+        damaged = bytearray(whole)
+        damaged[at] ^= 1 << int(rng.integers(8))
+        (tmp_path / "index.json").write_bytes(damaged)
+        try:
+            assert read_index(tmp_path) == index  # white space between values
+        except FormatError:
+            refused += 1
+    assert refused > 200
+    (tmp_path / "index.json").write_bytes(whole.replace(b'"split": "test"', b'"split": "tesu"'))
+    with pytest.raises(FormatError, match="do not match the SHA-256 that it ends with"):
+        read_index(tmp_path)
+
+
 def test_sizes_are_those_of_the_take(shard_set):
     reader, _ = ShardSet(shard_set).locate("take0", 0)
     assert reader.header.shape("olat") == (3, LIGHTS, SIZE, SIZE, 3)

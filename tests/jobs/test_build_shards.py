@@ -34,7 +34,7 @@ from olatkit.jobs.build_shards import build_shards
 from olatkit.jobs.clusters import open_cluster
 from olatkit.jobs.merge_shards import merge_shards
 from olatkit.jobs.shard_pictures import read_square
-from olatkit.jobs.shard_plan import assign_splits, plan_shards, settings_of, take_names
+from olatkit.jobs.shard_plan import assign_splits, plan_shards, settings_of, take_names, write_plan
 from olatkit.jobs.show_shards import show_shards
 from olatkit.jobs.verify_shards import verify_shards
 from olatkit.learn.lightings import light_weights_of, lighting_matrix
@@ -394,6 +394,32 @@ def test_finished_shards_are_kept_and_damaged_ones_made_again(folder, tmp_path):
     assert (done.kept, contents(out)) == (4, whole)
 
 
+def test_what_verify_names_is_deleted_and_made_again(folder, tmp_path):
+    """As its last line says; damage in other shards, of which no record is left, is found on the way."""
+    out = tmp_path / "s"
+    shutil.copytree(folder / "shards", out)
+    whole = contents(out)
+    flip_a_code(out / "shard-00003.h5")
+    for name in ("shard-00001.h5", "bank.h5"):
+        (out / name).unlink()
+    done = build(folder, out, overwrite=True)
+    assert (done.kept, contents(out)) == (4, whole)
+    (out / "bank.h5").unlink()
+    done = build(folder, out, overwrite=True)
+    assert (done.kept, contents(out)) == (6, whole)
+
+
+def flip_a_code(path):
+    """Damage one byte in the middle of a stored chunk of lights."""
+    with hdf5().File(path) as file:
+        chunk = file["olat"].id.get_chunk_info(0)
+    with open(path, "r+b") as file:
+        file.seek(chunk.byte_offset + chunk.size // 2)
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 16]))
+
+
 def test_a_full_disk_is_one_line_and_nothing_is_lost(folder, tmp_path):
     """A limit on the size of files stands in for the disk."""
     out = tmp_path / "s"
@@ -430,6 +456,19 @@ def test_another_set_in_the_folder_is_not_replaced(folder, tmp_path):
     assert read_index(out).baked == 0
     assert sorted(path.name for path in out.glob("shard-*.h5")) == ["shard-00000.h5", "shard-00001.h5"]
     assert verify_shards(out, scheduler="sync") == []
+
+
+def test_a_build_that_made_no_shard_is_in_nobodys_way(folder, tmp_path):
+    """A wrong network is noticed at the first picture; other settings may then be tried, until there are shards."""
+    out, wrong = tmp_path / "s", small_config(bake=2, labels={"flow": "nvidia"})
+    with pytest.raises(ConfigError, match="flow 'nvidia'"):
+        build(folder, out, config=wrong)
+    build(folder, out)
+    assert contents(out) == contents(folder / "shards")
+    (out / "index.json").unlink()
+    write_plan(out, plan_shards([folder / "take0.olat.h5"], wrong, bank_sha256="x"))
+    with pytest.raises(OutputExistsError, match="an unfinished build of other takes or settings"):
+        build(folder, out)
 
 
 def test_networks_of_the_user_count_by_content_not_by_place(tmp_path):

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -22,6 +22,7 @@ from olatkit.color import decode_srgb, encode_srgb
 from olatkit.errors import ConfigError, FormatError
 from olatkit.io.banks import read_bank
 from olatkit.io.codes import BLACK, decode
+from olatkit.io.shard_index import read_index, write_index
 from olatkit.learn.augment import AugmentConfig
 from olatkit.learn.dataset import ShardDataset
 from olatkit.learn.lightings import BURNT_SHARE, burnt_share, draw_triplets, light_weights_of, lighting_matrix
@@ -428,8 +429,7 @@ def test_wrong_requests_are_one_line(folder, tmp_path):
     plain = write_small_set(tmp_path / "plain", 1, 2)
     with pytest.raises(ConfigError, match="no baked pictures"):
         ShardDataset(plain, source="baked")
-    (plain / "index.json").write_text((plain / "index.json").read_text().replace(
-        read_hash(plain), ""))
+    write_index(plain, replace(read_index(plain), bank_sha256=""), overwrite=True)
     with pytest.raises(FormatError, match="no lighting bank beside the shards"):
         ShardDataset(plain)
     single = write_small_set(tmp_path / "single", 2, 1)
@@ -437,10 +437,14 @@ def test_wrong_requests_are_one_line(folder, tmp_path):
         ShardDataset(single)
 
 
-def read_hash(folder):
-    from olatkit.io.shard_index import read_index
-
-    return read_index(folder).bank_sha256
+def test_a_damaged_bank_is_noticed(tmp_path):
+    folder = write_small_set(tmp_path / "set", 1, 2)
+    bank = bytearray((folder / "bank.h5").read_bytes())
+    bank[len(bank) // 2] ^= 1
+    (folder / "bank.h5").write_bytes(bank)
+    with pytest.raises(FormatError, match=r"bank\.h5: SHA-256 differs from the index"):
+        ShardDataset(folder)
+    ShardDataset(folder, bank=tmp_path / "set" / "maps.h5")
 
 
 # ---------------------------------------------------------------- parts
