@@ -11,10 +11,10 @@ whole pictures; shards and Zarr need not store what is dark, so "of the tiles" c
 import argparse
 import ctypes
 import json
-import os
 import sys
 import tempfile
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -84,15 +84,10 @@ def shard_calls(path: Path, size: int) -> dict[str, Callable]:
     library = ctypes.CDLL(str(hdf5plugin.get_config().registered_filters["bshuf"]))
     library.bshuf_decompress_lz4.restype = ctypes.c_int64
     library.bshuf_decompress_lz4.argtypes = [ctypes.c_void_p, ctypes.c_void_p, *[ctypes.c_size_t] * 3]
-    places = reader._chunks["olat"]
-    packed = {}
-    for i in range(len(reader)):
-        tiles = reader.stored_tiles(i)
-        packed[i] = [
-            np.frombuffer(os.pread(reader._descriptor(), int(places.size[i, 0, y, x, 0]), int(places.offset[i, 0, y, x, 0])),
-                          np.uint8).copy()
-            for y, x in tiles
-        ]
+    packed = {
+        i: [reader._packed("olat", (i, 0, y, x, 0)) for y, x in reader.stored_tiles(i).tolist()]
+        for i in range(len(reader))
+    }
 
     def whole(i):
         tiles = reader.stored_tiles(i)
@@ -176,6 +171,22 @@ def measure(calls: dict[str, Callable], count: int, size: int, rounds: int) -> d
     return best
 
 
+def reader_memory(path: Path, size: int) -> tuple[float, float]:
+    """What an open reader holds, and the most that reading an imageset into given memory takes besides [MB]."""
+    lights = len(ShardReader(path).header.rig)
+    room = np.empty(lights * size * size * 3, np.uint16)
+    tracemalloc.start()
+    reader = ShardReader(path)
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.reset_peak()
+    tiles = reader.stored_tiles(0)
+    c = reader.header.tile
+    reader.read_tiles(0, tiles, room[: len(tiles) * lights * c * c * 3].reshape(len(tiles), lights, c, c, 3))
+    most = tracemalloc.get_traced_memory()[1] - held
+    tracemalloc.stop()
+    return held / 1e6, most / 1e6
+
+
 def bytes_of(path: Path) -> int:
     """Bytes of a file, or of all files in a folder."""
     return path.stat().st_size if path.is_file() else sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
@@ -206,6 +217,7 @@ def main() -> None:
             "shards": "shard.h5", "HDF5 gzip-4": "gzip.h5", "npy per light": "npy-0", "Zarr v3 (zstd)": "zarr",
             "Zarr v3 (blosc lz4)": "zarr-blosc", "WebDataset npy": "web.tar", "WebDataset npz": "web-z.tar",
         }
+        held, most = reader_memory(folder / "shard.h5", size)
         sizes = {name: bytes_of(folder / file) / (1 if file == "npy-0" else count) / 1e6 for name, file in files.items()}
     print(f"{size} x {size}, {lights} lights, {plain:.1f} MB of codes per imageset, {tiles} of "
           f"{(size // given.tile) ** 2} tiles hold light ({unpacked:.1f} MB)", file=sys.stderr)
@@ -216,6 +228,7 @@ def main() -> None:
         print(f"{name:24}{ms:8.1f}{1e3 * plain / ms:8.0f}{ratio:11.2f}x{sizes.get(name, np.nan):12.2f}"
               f"{window:11.1f}{narrow:11.2f}x".replace("nanx", "   -").replace("nan", "  -"))
     print(f"shards unpack {1e3 * unpacked / (1e3 * seconds['shards']):.0f} MB/s of the tiles that hold light")
+    print(f"an open reader of {count} imagesets holds {held:.2f} MB; a reading takes {most:.2f} MB besides what it fills")
     if given.json:
         given.json.write_text(json.dumps({"ms": {k: 1e3 * v for k, v in seconds.items()}, "MB": sizes}, indent=1))
 

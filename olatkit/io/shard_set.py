@@ -1,6 +1,7 @@
 """A folder of shards opened for reading: pairs of neighbouring imagesets, across the edges of files."""
 
 import os
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import numpy as np
 from olatkit.errors import FormatError
 from olatkit.io.shard_index import BANK, ShardEntry, TakeEntry, read_index
 from olatkit.io.shards import ShardReader
+
+OPEN_FILES = 128  # systems allow a process some hundred
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class Pair:
 
 
 class ShardSet:
-    """The shards of a folder; files are opened when they are first needed.
+    """The shards of a folder; files are opened when they are first needed, and the oldest closed beyond 128.
 
     Parameters
     ----------
@@ -52,6 +55,7 @@ class ShardSet:
             for i in range(shard.imagesets)
         }
         self._readers: dict[str, ShardReader] = {}
+        self._opened: deque[ShardReader] = deque()  # those with an open file
 
     @property
     def bank(self) -> Path | None:
@@ -80,7 +84,12 @@ class ShardSet:
                     "imageset, imagesets, pairs, size, tile, baked); the file belongs to another build"
                 )
             self._readers[entry.file] = reader
-        return self._readers[entry.file]
+        reader = self._readers[entry.file]
+        if not reader.is_open:
+            self._opened.append(reader)
+        if len(self._opened) > OPEN_FILES:
+            self._opened.popleft().close()
+        return reader
 
     def open_all(self) -> None:
         """Open every shard of these takes now, so that one that is damaged or lacks a part is told before work begins."""

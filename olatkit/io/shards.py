@@ -107,8 +107,20 @@ class _Chunks:
     sums: np.ndarray
 
 
+class _OpenFile:
+    """A file descriptor that is closed when nobody holds it any more, also by a thread that is still reading."""
+
+    def __init__(self, path: Path) -> None:
+        self.number = -1
+        self.number = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+
+    def __del__(self) -> None:
+        if self.number >= 0:
+            os.close(self.number)
+
+
 class ShardReader:
-    """A shard to read from; holds a file descriptor and the places of its chunks.
+    """A shard to read from; holds the places of its chunks and, once something was read, an open file.
 
     Safe to share between threads, to pickle and to use after a fork: reads give their own position and move none.
 
@@ -120,7 +132,7 @@ class ShardReader:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._file = -1
+        self._file: _OpenFile | None = None
         if not self.path.is_file():
             raise FormatError(f"{self.path}: no such shard; index.json and files disagree, or the set was moved in part")
         try:
@@ -130,7 +142,6 @@ class ShardReader:
             raise
         except (LookupError, ValueError, OSError, TypeError, RuntimeError, ArithmeticError, MemoryError) as error:
             raise FormatError(f"{self.path}: damaged shard: {' '.join(str(error).split())}") from error
-        self._file = os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
 
     def _load(self, file: Any) -> None:
         if file.attrs.get("format") != "olatkit-shard":
@@ -223,8 +234,9 @@ class ShardReader:
         chunks = self._chunks[name]
         size = int(chunks.size[place])
         packed = np.empty(size, np.uint8) if room is None else room[:size]
+        file = self._open()
         try:
-            if os.preadv(self._descriptor(), [packed.data], int(chunks.offset[place])) != size:
+            if os.preadv(file.number, [packed.data], int(chunks.offset[place])) != size:
                 raise ValueError("the file ends inside it")
             if checksum(packed) != int(chunks.sums[place]):
                 raise ValueError("its checksum is wrong")
@@ -239,16 +251,21 @@ class ShardReader:
             "delete it, then run build-shards with the same arguments and --overwrite"
         )
 
-    def _descriptor(self) -> int:
-        if self._file < 0:
-            self._file = os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-        return self._file
+    def _open(self) -> _OpenFile:
+        """The open file; who reads holds it, so that :meth:`close` takes it from nobody."""
+        file = self._file
+        if file is None:
+            file = self._file = _OpenFile(self.path)
+        return file
+
+    @property
+    def is_open(self) -> bool:
+        """True if the reader holds an open file."""
+        return self._file is not None
 
     def close(self) -> None:
-        """Close the file; it is opened again when needed."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        """Close the file as soon as no thread reads from it; it is opened again when needed."""
+        self._file = None
 
     def __enter__(self) -> "ShardReader":
         return self
@@ -256,11 +273,8 @@ class ShardReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def __del__(self) -> None:
-        self.close()
-
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_file": -1}
+        return {**self.__dict__, "_file": None}
 
     def __repr__(self) -> str:
         h = self.header

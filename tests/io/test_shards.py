@@ -295,6 +295,16 @@ def test_pairs_follow_each_other_within_takes_only(shard_set):
         shards.locate("take0", 7)
 
 
+def test_few_files_are_open_at_once(shard_set, monkeypatch):
+    monkeypatch.setattr("olatkit.io.shard_set.OPEN_FILES", 2)
+    shards, whole = ShardSet(shard_set), ShardSet(shard_set)
+    for _ in range(2):
+        for pair in shards.pairs:
+            (reader, row), (expected, place) = (s.locate(pair.take, pair.first) for s in (shards, whole))
+            np.testing.assert_array_equal(reader.read("full", row), expected.read("full", place))
+            assert sum(shards.reader(entry).is_open for entry in shards.index.shards_of(pair.take)) <= 2
+
+
 def test_an_unknown_split_and_an_unfinished_set_say_so(shard_set, tmp_path):
     with pytest.raises(FormatError, match="no take in split 'night', it has test, train"):
         ShardSet(shard_set, "night")
