@@ -1,5 +1,6 @@
 """Running tasks here, in threads, in processes and on a cluster."""
 
+import json
 import subprocess
 import sys
 import threading
@@ -10,6 +11,7 @@ import pytest
 from distributed import LocalCluster
 
 from olatkit.errors import ConfigError, FormatError
+from olatkit.jobs.clusters import dashboard_link
 from olatkit.jobs.schedulers import run_tasks
 
 
@@ -43,6 +45,20 @@ def cluster():
 
 def where(kind, cluster):
     return cluster.scheduler_address if kind == "tcp" else kind
+
+
+def test_a_scheduler_is_found_by_its_file(cluster, tmp_path):
+    place = tmp_path / "scheduler.json"
+    place.write_text(json.dumps({"address": cluster.scheduler_address}))
+    assert run_tasks(square, TASKS, scheduler=str(place)) == [n * n for n in range(10)]
+
+
+def test_the_link_of_a_dashboard_is_found():
+    with LocalCluster(
+        n_workers=0, processes=False, dashboard_address="127.0.0.1:0", protocol="tcp", host="127.0.0.1",
+    ) as running:
+        assert dashboard_link(running.scheduler_address) == running.dashboard_link
+    assert dashboard_link("threads") is None
 
 
 @pytest.mark.parametrize("kind", ["sync", "threads", "tcp"])
@@ -99,6 +115,7 @@ def test_unknown_schedulers(name):
 
 _PROCESSES = '''
 import logging, math, sys
+from olatkit.jobs.clusters import dashboard_link
 from olatkit.jobs.schedulers import run_tasks
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
