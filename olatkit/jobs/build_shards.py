@@ -7,6 +7,7 @@ from pathlib import Path
 
 from olatkit.errors import FormatError, OutputExistsError
 from olatkit.io.outputs import copy_file
+from olatkit.io.run_lock import running_alone
 from olatkit.io.shard_index import BANK, INDEX, ShardEntry, ShardIndex, TakeEntry, read_index, write_index
 from olatkit.io.shard_writing import file_sha256
 from olatkit.jobs.schedulers import Progress, run_tasks
@@ -65,14 +66,14 @@ def build_shards(
     Raises
     ------
     OutputExistsError
-        The folder holds a set, or part of one, made otherwise, and ``overwrite`` is False.
+        The folder holds a set, or part of one, made otherwise, and ``overwrite`` is False; or another build works there.
     ConfigError, FormatError, CaptureError, OSError
         One line says why; finished shards stay, and the same call goes on from there.
 
     Notes
     -----
-    Equal takes and settings give equal bytes, whoever works and however often it was interrupted. Two builds must not
-    run in one folder at the same time.
+    Equal takes and settings give equal bytes, whoever works and however often it was interrupted. A second build in the
+    folder is refused while one runs.
     """
     out = Path(out).resolve()
     config = config or ShardConfig()
@@ -85,22 +86,23 @@ def build_shards(
     if _is_finished(out, plan, overwrite):
         say("all shards are there already")
         return _summary(out, plan, len(plan.shards))
-    _prepare(out, plan, bank, overwrite)
-    folder, numbers = str(out), range(len(plan.shards))
-    whole = {number for number in numbers if whole_shard(out, plan, number) is not None}
-    if whole:
-        say(f"{len(whole)} of {len(plan.shards)} shards are kept from an earlier run")
-    kappas = run_tasks(
-        find_take_kappa, [(folder, plan.digest, take) for take in range(len(plan.takes))], scheduler=scheduler,
-        workers=workers, progress=bright_progress,
-    )
-    todo = [number for number in numbers if number not in whole]
-    tasks = [(folder, plan.digest, number, kappas[plan.shards[number].take]) for number in todo]
-    weights = [plan.shards[number].count for number in todo]
-    run_tasks(make_shard, tasks, scheduler=scheduler, workers=workers, weights=weights, progress=progress)
-    records = [whole_shard(out, plan, number) for number in numbers]
-    _finish(out, plan, records, overwrite)
-    return _summary(out, plan, len(whole))
+    with running_alone(out / BUILD):
+        _prepare(out, plan, bank, overwrite)
+        folder, numbers = str(out), range(len(plan.shards))
+        whole = {number for number in numbers if whole_shard(out, plan, number) is not None}
+        if whole:
+            say(f"{len(whole)} of {len(plan.shards)} shards are kept from an earlier run")
+        kappas = run_tasks(
+            find_take_kappa, [(folder, plan.digest, take) for take in range(len(plan.takes))], scheduler=scheduler,
+            workers=workers, progress=bright_progress,
+        )
+        todo = [number for number in numbers if number not in whole]
+        tasks = [(folder, plan.digest, number, kappas[plan.shards[number].take]) for number in todo]
+        weights = [plan.shards[number].count for number in todo]
+        run_tasks(make_shard, tasks, scheduler=scheduler, workers=workers, weights=weights, progress=progress)
+        records = [whole_shard(out, plan, number) for number in numbers]
+        _finish(out, plan, records, overwrite)
+        return _summary(out, plan, len(whole))
 
 
 def _is_finished(out: Path, plan: SetPlan, overwrite: bool) -> bool:

@@ -14,6 +14,9 @@ from olatkit.vision.parsing import check_picture
 if TYPE_CHECKING:
     from olatkit.vision.labels import LabelConfig
 
+# Side [px] up to which one smoothness serves.
+_SMOOTH_SIDE = 256
+
 Flow = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -91,15 +94,17 @@ def _dis(reference_srgb: np.ndarray, other_srgb: np.ndarray, *, quality: str) ->
 def _smooth_dis(reference: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Inverse search at full resolution whose refinement is five times smoother and longer than OpenCV's preset.
 
-    Neighbouring imagesets lie 40 ms apart; on skin, which has little texture, the smoothness carries the flow.
+    Neighbouring imagesets lie 40 ms apart; on skin, which has little texture, the smoothness carries the flow. In larger
+    pictures it has to reach over more pixels.
     """
     import cv2
 
+    reach = max(1.0, min(reference.shape) / _SMOOTH_SIDE)
     engine = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     engine.setFinestScale(0)
     engine.setPatchStride(3)
-    engine.setVariationalRefinementIterations(10)
-    engine.setVariationalRefinementAlpha(100.0)
+    engine.setVariationalRefinementIterations(round(10 * reach))
+    engine.setVariationalRefinementAlpha(100.0 * reach)
     return engine.calc(reference, other, None)  # type: ignore[call-overload]
 
 

@@ -471,6 +471,20 @@ def test_a_build_that_made_no_shard_is_in_nobodys_way(folder, tmp_path):
         build(folder, out)
 
 
+def test_two_builds_in_one_folder_are_refused(folder, tmp_path):
+    out, refused = tmp_path / "s", []
+
+    def build_again(done, _total):
+        if done and not refused:
+            with pytest.raises(OutputExistsError, match="another run is writing there") as caught:
+                build(folder, out)
+            refused.append(caught.value)
+
+    build(folder, out, progress=build_again)
+    assert refused
+    assert contents(out) == contents(folder / "shards")
+
+
 def test_networks_of_the_user_count_by_content_not_by_place(tmp_path):
     """The flow network is only opened when it is used, so any bytes will do here."""
     write_sphere_take(tmp_path / "t.olat.h5", 2)
