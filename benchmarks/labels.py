@@ -85,7 +85,8 @@ def report_flow_alone(seeds: list[int], size: int, presets: list[str]) -> None:
     for number, seed in enumerate(seeds):
         speed, rng = SPEEDS[number % len(SPEEDS)], np.random.default_rng(seed)
         subject = Subject(seed, (size, size), speed_px=speed * size / 256)
-        alpha, lit = [subject.alpha(t) for t in times], [subject.relight(subject.view(t), rig.directions, sky) for t in times]
+        alpha = [subject.alpha(t) for t in times]
+        lit = [subject.relight(subject.view(t), rig.directions, sky) for t in times]
         kappa = np.float32(find_kappa([luminance(lit[0])[alpha[0] > 0.5]]))
         srgb = []
         for image in lit:
