@@ -30,8 +30,13 @@ COMMANDS = {
     "train": "Train the relighting network on shards.",
 }
 
-# Commands that keep what they have done when they are stopped, and go on from there when they are run again.
-RESUMABLE = frozenset({"bank", "build-shards", "ingest", "import", "normals", "render", "simulate"})
+# What an interrupted command says of what it kept. One that keeps something with certain options only puts its text
+# into the context's ``meta`` under STOPPED.
+RUN_AGAIN = "run the same command again to go on"
+KEPT = dict.fromkeys(("bank", "build-shards", "ingest", "import", "normals", "render"), RUN_AGAIN) | {
+    "train": "run it with --resume to go on from the newest checkpoint"
+}
+STOPPED = "olatkit.stopped"
 
 
 def load_command(name: str) -> click.Command:
@@ -43,13 +48,13 @@ def load_command(name: str) -> click.Command:
 class _LazyGroup(click.Group):
     """Lists the commands without importing them, so that ``olatkit --help`` is quick."""
 
-    stopped: str | None = None  # the command that was interrupted
+    kept = "nothing is half-written, finished files stay"  # of the command that was interrupted
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            self.stopped = ctx.invoked_subcommand
+            self.kept = ctx.meta.get(STOPPED) or KEPT.get(ctx.invoked_subcommand or "", self.kept)
             raise
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -89,9 +94,8 @@ def main() -> None:
         error.show()
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
-        goes_on = isinstance(group, _LazyGroup) and group.stopped in RESUMABLE
-        what = "run the same command again to go on" if goes_on else "nothing is half-written, finished files stay"
-        click.echo(f"stopped; {what}", err=True)
+        assert isinstance(group, _LazyGroup)
+        click.echo(f"stopped; {group.kept}", err=True)
         # An interruption may leave a lock of a thread pool taken, on which the interpreter would wait for ever.
         sys.stdout.flush()
         os._exit(130)

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from olatkit.cli.main import RUN_AGAIN, STOPPED
 from olatkit.cli.options import progress_bar
 from olatkit.cli.simulate import record, refuse_given
 
@@ -23,6 +24,7 @@ def make_set(
     """Make a set; ``counts`` are its actors, how many of them are for tests, and imagesets per take."""
     from olatkit.simulate.cast import draw_cast
 
+    context.meta[STOPPED] = RUN_AGAIN
     refuse_given(context, _MESH, "films one mesh; --subjects draws actors from seeds")
     subjects, tests, imagesets = counts
     cast = draw_cast(subjects, tests, first_seed=options["subject_seed"], speed_px=options["speed_px"])

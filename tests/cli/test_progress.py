@@ -38,22 +38,32 @@ def test_durations_are_for_people(seconds: float, text: str) -> None:
     assert options._clock(seconds) == text
 
 
-def test_an_interrupted_simulation_says_what_is_left(tmp_path: Path) -> None:
-    """Nothing is kept of a take that was not whole, so there is nothing to go on with."""
-    command = [sys.executable, "-m", "olatkit", "simulate", str(tmp_path / "o"), "--size", "48", "--seconds", "60"]
+def interrupt(options: list[str], after: Path) -> str:
+    """What ``olatkit`` with ``options`` says last when it is interrupted as soon as a file is there."""
+    command = [sys.executable, "-m", "olatkit", *options]
     # A shell's background jobs ignore interrupts, and so would the child of a test run that is one.
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:
         deadline = time.monotonic() + 60
-        while not (tmp_path / "o" / "take.cine.part").exists():
+        while not after.exists():
             assert process.poll() is None, process.stderr and process.stderr.read()
             assert time.monotonic() < deadline
             time.sleep(0.05)
         os.kill(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert said.splitlines()[-1] == "stopped; nothing is half-written, finished files stay"
-    assert "go on" not in said
-    assert not (tmp_path / "o").exists()
+    return said.splitlines()[-1]
+
+
+def test_an_interrupted_simulation_says_what_is_left(tmp_path: Path) -> None:
+    """Nothing is kept of a take that was not whole, so there is nothing to go on with; a set of actors goes on."""
+    out = tmp_path / "o"
+    simulate = ["simulate", str(out), "--size", "48"]
+    last = interrupt([*simulate, "--seconds", "60"], out / "take.cine.part")
+    assert last == "stopped; nothing is half-written, finished files stay"
+    assert not out.exists()
+    last = interrupt([*simulate, "--subjects", "20", "--imagesets", "2"], out / "set.json")
+    assert last == "stopped; run the same command again to go on"
+    assert (out / "set.json").exists()
