@@ -27,6 +27,8 @@ from olatkit.color import to_srgb8
 from olatkit.render.basis import LightingBasis
 
 BATCHES = (4, 16, 64)
+# Between tasks [s]: the threads of NumPy's library wait busily for a while after a product, and would delay the next task.
+PAUSE_S = 0.1
 SQUARE = 1536
 
 
@@ -35,6 +37,7 @@ def shortest_times_s(tasks: dict[str, Callable[[], Any]], repeats: int) -> dict[
     times: dict[str, list[float]] = {name: [] for name in tasks}
     for _ in range(repeats + 1):
         for name, task in tasks.items():
+            time.sleep(PAUSE_S)
             start = time.perf_counter()
             task()
             times[name].append(time.perf_counter() - start)

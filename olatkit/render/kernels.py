@@ -34,60 +34,6 @@ def add_weighted(images, lit, tiles, out, start, stop):
 
 
 @numba.njit(cache=True, nogil=True)
-def add_several(images, lit, tiles, out, start, stop, block):
-    """As :func:`add_weighted` for K lightings, ``tiles`` (K, len(lit), 48) and ``out`` (K, N).
-
-    All lightings use one block of the images before the next is read, so that it is in the cache for all but the first.
-    """
-    for low in range(start, stop, block):
-        for k in range(len(out)):
-            add_weighted(images, lit, tiles[k], out[k], low, min(low + block, stop))
-
-
-@numba.njit(cache=True, nogil=True)
-def sum_lightings(images, lit, weights, out, start, stop, run):
-    """Fill pixels ``start`` to ``stop`` of ``out`` (K, P, 3) with K sums over ``images`` (L, P, 3).
-
-    ``weights`` is (groups, 3, G, len(lit)), the last group padded with zeros beyond K. ``run`` is (steps, step): runs of
-    steps x step pixels are unpacked into colour planes that stay in the cache, where one small matrix product per
-    step, group and channel finds them; the products are BLAS calls.
-    """
-    groups, _, group, n = weights.shape
-    steps, step = run
-    planes = np.zeros((steps, 3, n, step), np.float32)
-    sums = np.empty((3, group, step), np.float32)
-    for low in range(start, stop, steps * step):
-        for i in range(n):
-            unpack_run(images[lit[i], low : min(low + steps * step, stop)], planes[:, :, i])
-        for s in range(steps):
-            first = low + s * step
-            last = min(first + step, stop)
-            for g in range(groups if first < last else 0):
-                for channel in range(3):
-                    np.dot(weights[g, channel], planes[s, channel], sums[channel])
-                for k in range(min(group, len(out) - g * group)):
-                    pack(sums[:, k], out[g * group + k, first:last])
-
-
-@numba.njit(cache=True, nogil=True)
-def unpack_run(source, planes):
-    """Copy up to S * n pixels (P, 3) into ``planes`` (S, 3, n)."""
-    step = planes.shape[2]
-    for low in range(0, len(source), step):
-        red, green, blue = planes[low // step]
-        for p in range(min(step, len(source) - low)):
-            red[p], green[p], blue[p] = source[low + p, 0], source[low + p, 1], source[low + p, 2]
-
-
-@numba.njit(cache=True, nogil=True)
-def pack(planes, target):
-    """Fill ``target`` (P, 3) with the first P values of three planes (3, n)."""
-    red, green, blue = planes
-    for p in range(len(target)):
-        target[p, 0], target[p, 1], target[p, 2] = red[p], green[p], blue[p]
-
-
-@numba.njit(cache=True, nogil=True)
 def join_bfloat16(red, green, blue, out, start):
     """Fill pixels from ``start`` on of ``out`` (K, P, 3) float32 with three planes (K, n) of bfloat16, as uint16.
 

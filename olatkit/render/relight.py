@@ -14,18 +14,10 @@ from olatkit.imageset import Imageset
 
 # Floats per tile of weights: whole RGB pixels, and a whole number of vector registers.
 TILE = 48
-# Floats of the picture that one pass over the lights completes: 96 kB, which stays in the second-level cache. A few
-# lightings share blocks so short that those of all lights stay in a cache.
-BLOCK, SHARED_BLOCK = 512 * TILE, 48 * TILE
-# The most lightings and the fewest pixels of one matrix product. OpenBLAS does a product of at most SMALL_PRODUCT
-# multiplications in the calling thread; a larger one would start threads inside each of ours, which then wait for
-# each other.
-GROUP, PIXELS = 64, 32
-SMALL_PRODUCT = 2**18
-# Pixels that are unpacked at a time: long enough runs of every image for the processor to read ahead.
-RUN = 1024
-# Fewer lightings than this are summed from the images as they are: unpacking the planes would take longer.
-FEW = 12
+# Floats of the picture that one pass over the lights completes: 96 kB, which stays in the second-level cache.
+BLOCK = 512 * TILE
+# Blocks of pixels that a batch is shared out in: enough to keep all threads busy to the end.
+SHARES = 16
 
 
 def relight(imageset: Imageset | np.ndarray, weights: np.ndarray, *, device: str = "cpu") -> np.ndarray:
@@ -70,8 +62,8 @@ def relight(imageset: Imageset | np.ndarray, weights: np.ndarray, *, device: str
     weights = np.ascontiguousarray(weights[..., lit, :], np.float32)
     images = np.ascontiguousarray(images, np.float32)
     if weights.ndim == 2:
-        return _sum_few(images, lit, weights[None])[0]
-    return (_sum_few if len(weights) < FEW else _sum_batch)(images, lit, weights)
+        return _sum_one(images, lit, weights)
+    return _sum_one(images, lit, weights[0])[None] if len(weights) == 1 else _sum_batch(images, lit, weights)
 
 
 def check_weights(images: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -86,39 +78,33 @@ def check_weights(images: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return weights
 
 
-def _sum_few(images: np.ndarray, lit: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def _sum_one(images: np.ndarray, lit: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Stream through the images once, in blocks shared among threads (the kernel frees the lock)."""
-    from olatkit.render.kernels import add_several
+    from olatkit.render.kernels import add_weighted
 
-    count, flat = len(weights), images.reshape(len(images), -1)
-    out = np.zeros((count, flat.shape[1]), np.float32)
+    flat = images.reshape(len(images), -1)
+    out = np.zeros(flat.shape[1], np.float32)
     tiles = np.tile(weights, TILE // 3)
-    whole = out.shape[1] - out.shape[1] % TILE
-    block = BLOCK if count == 1 else SHARED_BLOCK
-    in_threads(lambda start, stop: add_several(flat, lit, tiles, out, start, stop, block), whole, BLOCK)
-    if whole < out.shape[1]:
-        rest = tiles[:, :, : out.shape[1] - whole]
-        out[:, whole:] = (rest * flat[lit, whole:]).sum(axis=1)
-    return out.reshape(count, *images.shape[1:])
+    whole = len(out) - len(out) % TILE
+    in_threads(lambda start, stop: add_weighted(flat, lit, tiles, out, start, stop), whole, BLOCK)
+    if whole < len(out):
+        out[whole:] = (tiles[:, : len(out) - whole] * flat[lit, whole:]).sum(axis=0)
+    return out.reshape(images.shape[1:])
 
 
 def _sum_batch(images: np.ndarray, lit: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Many lightings: unpack runs of pixels into colour planes, one small matrix product per plane and group."""
-    from olatkit.render.kernels import sum_lightings
+    """Many lightings: matrix products of weights and of pixels, which are gathered in panels."""
+    from olatkit.render.panels import GROUP, PANEL, sum_lightings
 
-    count, lights = len(weights), max(len(lit), 1)
-    groups = -(-count // max(min(GROUP, SMALL_PRODUCT // (lights * PIXELS)), 1))
-    group = -(-count // groups)
-    padded = np.zeros((groups * group, len(lit), 3), np.float32)
-    padded[:count] = weights
-    factors = np.ascontiguousarray(padded.reshape(groups, group, -1, 3).transpose(0, 3, 1, 2))
-    step = int(np.clip(SMALL_PRODUCT // (group * lights) // 16 * 16, 16, 256))
+    count = len(weights)
+    groups = -(-count // GROUP)
+    padded = np.zeros((groups, GROUP, len(lit), 3), np.float32)
+    padded.reshape(groups * GROUP, len(lit), 3)[:count] = weights
+    factors = np.ascontiguousarray(padded.transpose(0, 3, 2, 1))
     flat = images.reshape(len(images), -1, 3)
     out = np.empty((count, flat.shape[1], 3), np.float32)
-    in_threads(
-        lambda start, stop: sum_lightings(flat, lit, factors, out, start, stop, (RUN // step, step)), flat.shape[1],
-        int(np.clip(flat.shape[1] // 16, RUN, 16 * RUN)),  # long tasks: each makes its planes once
-    )
+    block = -(-flat.shape[1] // (SHARES * PANEL)) * PANEL
+    in_threads(lambda start, stop: sum_lightings(flat, lit, factors, out, start, stop), flat.shape[1], block)
     return out.reshape(count, *images.shape[1:])
 
 

@@ -11,7 +11,8 @@ from olatkit.envmap import EnvironmentMap
 from olatkit.errors import ConfigError
 from olatkit.imageset import Imageset
 from olatkit.render.basis import BFLOAT16_PIXELS, LightingBasis
-from olatkit.render.relight import BLOCK, FEW, GROUP, relight
+from olatkit.render.panels import CACHE, GROUP, PANEL
+from olatkit.render.relight import BLOCK, SHARES, relight
 from olatkit.render.weights import cell_areas, light_weights
 from olatkit.rig import default_rig
 
@@ -55,7 +56,7 @@ def test_one_light_returns_its_image_bit_for_bit(light: int) -> None:
     weights = np.zeros((13, 3))
     weights[light] = 1
     np.testing.assert_array_equal(relight(images, weights), images[light])
-    np.testing.assert_array_equal(relight(images, np.stack([weights] * (FEW + 1)))[FEW], images[light])
+    np.testing.assert_array_equal(relight(images, np.stack([weights] * (GROUP + 1)))[GROUP], images[light])
 
 
 def test_colour_of_the_weights_goes_to_its_channel() -> None:
@@ -73,7 +74,7 @@ def test_is_linear_in_the_weights() -> None:
     assert error(0.3 * relight(images, w1) + 2.5 * relight(images, w2), mixed) < FLOAT32
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, FEW - 1, FEW, 19])
+@pytest.mark.parametrize("count", [0, 1, 2, GROUP - 1, GROUP, 2 * GROUP + 1])
 def test_a_batch_equals_its_single_lightings(count: int) -> None:
     images = make_images(19, 40, 30)
     weights = np.random.default_rng(3).random((count, 19, 3))
@@ -83,10 +84,17 @@ def test_a_batch_equals_its_single_lightings(count: int) -> None:
         assert error(image, relight(images, one)) < FLOAT32
 
 
-@pytest.mark.parametrize("count", [GROUP, GROUP + 1, 2 * GROUP + 3])
-def test_a_batch_of_several_groups_and_blocks(count: int) -> None:
-    images = make_images(7, 150, 231)
-    weights = np.random.default_rng(3).random((count, 7, 3))
+@pytest.mark.parametrize("width", [1, PANEL - 1, PANEL, PANEL + 1, 5 * PANEL + 7, 1500 * PANEL + 3])
+def test_a_batch_over_any_number_of_panels(width: int) -> None:
+    images = make_images(7, 1, width)
+    weights = np.random.default_rng(3).random((2 * GROUP + 3, 7, 3))
+    assert error(relight(images, weights), reference(images, weights)) < FLOAT32
+
+
+def test_a_batch_of_several_blocks_each_of_several_runs_of_panels() -> None:
+    images = make_images(60, 150, 231)
+    assert images[0].size / 3 / SHARES > 2 * CACHE / (12 * 60)
+    weights = np.random.default_rng(3).random((GROUP + 1, 60, 3))
     assert error(relight(images, weights), reference(images, weights)) < FLOAT32
 
 
