@@ -119,7 +119,7 @@ WORK = {  # kind of work: names of the functions that do it and nothing else
     "demosaic": ("(demosaic_into)", "(_linearise)", "(invert_crosstalk)"),
     "unpack frames": ("(unpack_p12l)",),
     "statistics": ("{mean}", "{absdiff}"),
-    "encode": ("(encode)", "(_encode)", "(scatter)"),
+    "encode": ("(_encode)",),
     "compress": ("(pack)",),
     "write": ("Outlet.write", "posix.replace"),
 }

@@ -5,6 +5,7 @@ bright on that side, so these follow the light's direction closely enough that t
 the schedule, can be found in the stream by correlation with a Lambert sphere.
 """
 
+import numba
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
@@ -38,15 +39,35 @@ def frame_features(frames: np.ndarray, *, black_level: float, white_level: float
     height, width = (n // 2 * 2 for n in frames.shape[1:3])
     step = 2 * -(-max(height, width) // (2 * _GRID))
     first = (step - 2) // 4 * 2  # the middle cell of each step
-    corners = [(first, first), (first, first + 1), (first + 1, first), (first + 1, first + 1)]
-    total = np.add.reduce([frames[:, dy:height:step, dx:width:step].astype(np.float32) for dy, dx in corners])
-    total = total.mean(axis=3) if total.ndim == 4 else total
-    cells = (total / 4 - np.float32(black_level)) / np.float32(white_level - black_level)
     half = max(height, width) / 2
     x = (np.arange(first, width, step) + 1 - width / 2) / half
     y = (height / 2 - np.arange(first, height, step) - 1) / half
-    columns, rows = cells.mean(axis=1, dtype=float), cells.mean(axis=2, dtype=float)
-    return np.stack([columns.mean(axis=1), columns @ x / len(x), rows @ y / len(y)], axis=1)
+    colours = np.ascontiguousarray(frames).reshape(*frames.shape[:3], -1)
+    cells = len(x) * len(y)
+    sums = _cell_sums(colours, first, step, x, y) / (4 * colours.shape[3] * cells)
+    black = black_level * np.array([1, x.mean(), y.mean()])
+    return (sums - black) / (white_level - black_level)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _cell_sums(frames, first, step, x, y):
+    """Sums of v, x v and y v over the cells of frames (T, H, W, C), v being the sum of a cell's 2x2 pixels, (T, 3)."""
+    out = np.zeros((len(frames), 3))
+    for t in range(len(frames)):
+        for i in range(len(y)):
+            above, below = frames[t, first + i * step], frames[t, first + i * step + 1]
+            total, moment = 0.0, 0.0
+            for j in range(len(x)):
+                left = first + j * step
+                value = 0.0
+                for c in range(frames.shape[3]):
+                    value += above[left, c] + above[left + 1, c] + (below[left, c] + below[left + 1, c])
+                total += value
+                moment += value * x[j]
+            out[t, 0] += total
+            out[t, 1] += moment
+            out[t, 2] += total * y[i]
+    return out
 
 
 def slot_moments(schedule: LightingSchedule, rig: LightRig, size: int = 64) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 
-import numba
 import numpy as np
 
 ROW = 512  # packed pixels per row: a picture-like shape for OpenCV, small rows for its cache
@@ -23,6 +22,9 @@ class Region:
         Place of every packed pixel in the flattened box.
     positions : ndarray, shape (rows, 512, 2), float32
         Its x and y in the box.
+    runs : ndarray, shape (n, 3), int64
+        Pixels that lie side by side: place of the first one among the packed, place in the flattened box, number. The
+        copies are in none.
     count : int
         Number of pixels, without the copies.
     """
@@ -30,6 +32,7 @@ class Region:
     mask: np.ndarray
     index: np.ndarray = field(init=False, repr=False)
     positions: np.ndarray = field(init=False, repr=False)
+    runs: np.ndarray = field(init=False, repr=False)
     count: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -41,11 +44,12 @@ class Region:
         padded[: index.size] = index
         y, x = np.divmod(padded, self.mask.shape[1])
         positions = np.stack([x, y], axis=-1).astype(np.float32).reshape(rows, ROW, 2)
+        first = np.flatnonzero(np.diff(index, prepend=-2) != 1)
+        runs = np.stack([first, index[first], np.diff(first, append=index.size)], axis=1)
         object.__setattr__(self, "count", int(index.size))
-        for name, value in (("index", padded), ("positions", positions)):
+        for name, value in (("index", padded), ("positions", positions), ("runs", runs)):
             value.setflags(write=False)
             object.__setattr__(self, name, value)
-
 
     def pack(self, image: np.ndarray) -> np.ndarray:
         """Values (h, w[, C]) of the region's pixels, shape (rows, 512[, C])."""
@@ -58,12 +62,3 @@ class Region:
         out[self.index] = packed.reshape(-1, *packed.shape[2:])
         return out.reshape(*self.mask.shape, *packed.shape[2:])
 
-
-@numba.njit(cache=True, nogil=True)
-def scatter(packed, index, out):
-    """Write packed pixels (n, 3) to their places in ``out`` (h w, 3)."""
-    for i in range(index.size):
-        k = index[i]
-        out[k, 0] = packed[i, 0]
-        out[k, 1] = packed[i, 1]
-        out[k, 2] = packed[i, 2]

@@ -46,9 +46,17 @@ def encode(radiance: np.ndarray) -> tuple[np.ndarray, int]:
     The count is the caller's to report: nothing is limited silently.
     """
     out = np.empty(radiance.shape, np.uint16)
-    values = np.ascontiguousarray(radiance, np.float32)
-    beyond = _encode(values.reshape(-1), out.reshape(-1), np.float32(SCALE), np.float32(OFFSET), np.float32(BLACK))
-    return out, int(beyond)
+    return out, encode_into(radiance, out, np.array([[0, 0, radiance.size]]))
+
+
+def encode_into(radiance: np.ndarray, out: np.ndarray, runs: np.ndarray) -> int:
+    """Write codes of some values to their places in a contiguous array; returns the count as :func:`encode` does.
+
+    ``runs`` (n, 3) int64 holds, for values that lie side by side in both arrays: the first one, its place in ``out``,
+    and how many they are.
+    """
+    values = np.ascontiguousarray(radiance, np.float32).reshape(-1)
+    return int(_encode(values, runs, out.reshape(-1), np.float32(SCALE), np.float32(OFFSET), np.float32(BLACK)))
 
 
 @numba.njit(cache=True, nogil=True)
@@ -57,15 +65,19 @@ def _decode(codes, table, out):
         out[i] = table[min(codes[i], np.uint16(4095))]
 
 
-@numba.njit(cache=True, nogil=True)
-def _encode(values, out, scale, offset, black):
+# Not "nnan": the code of a NaN is 0, and it is counted.
+@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz", "arcp"})
+def _encode(values, runs, out, scale, offset, black):
     root = np.sqrt(offset)
     beyond = 0
-    for i in range(values.size):
-        x = values[i]
-        code = np.sqrt(abs(x) + offset) - root
-        code = black + scale * (code if x >= 0 else -code) + np.float32(0.5)
-        beyond += not (code >= np.float32(0) and code < np.float32(4096))
-        code = code if code >= np.float32(0) else np.float32(0)  # also NaN
-        out[i] = np.uint16(min(code, np.float32(4095)))
+    for first, place, count in runs:
+        source, target = values[first : first + count], out[place : place + count]
+        limited = np.int32(0)
+        for i in range(np.uint64(count)):
+            x = source[i]
+            code = black + scale * np.copysign(np.sqrt(abs(x) + offset) - root, x) + np.float32(0.5)
+            limited += np.int32(not ((code >= np.float32(0)) & (code < np.float32(4096))))
+            code = code if code >= np.float32(0) else np.float32(0)
+            target[i] = np.uint16(np.int32(min(code, np.float32(4095))))
+        beyond += limited
     return beyond

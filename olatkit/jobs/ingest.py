@@ -17,7 +17,6 @@ from olatkit.capture.demultiplex import Demultiplexer, assemble_imageset
 from olatkit.capture.moments import frame_features
 from olatkit.capture.plan import CapturePlan, check_input, plan_capture
 from olatkit.capture.prepare import FrameWindow
-from olatkit.capture.region import scatter
 from olatkit.errors import OutputExistsError
 from olatkit.imageset import CLIPPED_CODES
 from olatkit.io import codes as radiance_codes
@@ -292,7 +291,7 @@ def _make_imagesets(parts: str, indices: list[int]) -> None:
     # Pixels outside the region keep the code of no light.
     blank = radiance_codes.BLACK if header.encoding == "sqrt12" else 0
     picture = np.full((height, width, 3), blank, header.stored_type)
-    index = plan.region.index
+    index, runs = plan.region.index, 3 * plan.region.runs
     for i in indices:
         reference = int(plan.references[i])
         cycle = plan.schedule.cycle
@@ -304,8 +303,7 @@ def _make_imagesets(parts: str, indices: list[int]) -> None:
 
             def store(light: int, packed: np.ndarray, part: PartWriter = part, beyond: np.ndarray = beyond) -> None:
                 if header.encoding == "sqrt12":
-                    values, beyond[light] = radiance_codes.encode(packed)
-                    scatter(values.reshape(-1, 3), index, picture.reshape(-1, 3))
+                    beyond[light] = radiance_codes.encode_into(packed, picture, runs)
                 else:
                     picture.reshape(-1, 3)[index] = packed.reshape(-1, 3)
                     beyond[light] = int((~np.isfinite(picture)).sum())

@@ -1,7 +1,8 @@
 """Pictures sampled at displaced positions and added up, in one pass over the wanted pixels.
 
-Bicubic interpolation with a = -0.75. A patch of 4x4 pixels of three interleaved colours is eight short vectors: they are
-loaded, weighted and added as such, for which the compiler has to be told. Every picture carries its repeated border
+Bicubic interpolation with a = -0.75. Pixels are done in short runs: first the places and weights of a run, which the
+compiler makes in vectors over pixels; then the sums, in vectors over the patch. A patch of 4x4 pixels of three
+interleaved colours is eight short vectors, which the compiler has to be told. Every picture carries its repeated border
 along, so that no patch reaches outside.
 """
 
@@ -15,8 +16,8 @@ from numba.extending import intrinsic
 
 BORDER = 4  # pixels around a padded picture: patches reach 3 beyond its edge, their vectors two thirds of a pixel more
 
-# Weights of the taps at -1, 0, 1 and 2 for a position between the middle two: coefficients of its powers 0 to 3.
-_CUBIC = ((0, 1, 0, 0), (-0.75, 0, 0.75, 0), (1.5, -2.25, 1.5, -0.75), (-0.75, 1.25, -1.25, 0.75))
+RUN = 64  # pixels whose places and weights are kept at a time, in the processor's first cache
+
 _F, _I, _U = np.float32, np.int32, np.uint64
 _FAST = {"contract", "reassoc", "nsz", "arcp"}  # not "nnan": a position that is no number is brought inside, too
 
@@ -68,70 +69,126 @@ def repeat_border(picture: np.ndarray) -> None:
 
 @numba.njit(cache=True, nogil=True, fastmath=_FAST)
 def sample_look(look, out):
-    """Write the samples of one look, times its weight, to ``out`` (R, C, 3) float32."""
-    pixels = look.picture.reshape(-1)
-    for row in range(out.shape[0]):
-        for i in range(out.shape[1]):
-            r, g, b = _sample(look, pixels, row, i)
-            out[row, i, 0], out[row, i, 1], out[row, i, 2] = look.weight * r, look.weight * g, look.weight * b
+    """Write the samples of one look, times its weight, to ``out`` (R, C, 3) float32, contiguous."""
+    pixels, line, values = look.picture.reshape(-1), _U(3 * look.picture.shape[1]), out.reshape(-1)
+    firsts, weights, places = _scratch()
+    for start in range(0, values.size // 3, RUN):
+        count = min(RUN, values.size // 3 - start)
+        _place(look, start, count, firsts, weights, places)
+        for i in range(_U(count)):
+            _put_patch(pixels, _U(firsts[i]), line, weights, i, values, _U(3) * (_U(start) + i))
 
 
 @numba.njit(cache=True, nogil=True, fastmath=_FAST)
 def blend_looks(one, two, out):
-    """Write the weighted sum of two looks to ``out`` (R, C, 3) float32."""
-    pixels1, pixels2 = one.picture.reshape(-1), two.picture.reshape(-1)
-    for row in range(out.shape[0]):
-        for i in range(out.shape[1]):
-            r1, g1, b1 = _sample(one, pixels1, row, i)
-            r2, g2, b2 = _sample(two, pixels2, row, i)
-            out[row, i, 0] = one.weight * r1 + two.weight * r2
-            out[row, i, 1] = one.weight * g1 + two.weight * g2
-            out[row, i, 2] = one.weight * b1 + two.weight * b2
+    """Write the weighted sum of two looks to ``out`` (R, C, 3) float32, contiguous."""
+    pixels1, line1 = one.picture.reshape(-1), _U(3 * one.picture.shape[1])
+    pixels2, line2 = two.picture.reshape(-1), _U(3 * two.picture.shape[1])
+    values = out.reshape(-1)
+    firsts1, weights1, places = _scratch()
+    firsts2, weights2, _ = _scratch()
+    for start in range(0, values.size // 3, RUN):
+        count = min(RUN, values.size // 3 - start)
+        _place(one, start, count, firsts1, weights1, places)
+        _place(two, start, count, firsts2, weights2, places)
+        for i in range(_U(count)):
+            at = _U(3) * (_U(start) + i)
+            _put_patches(
+                pixels1, _U(firsts1[i]), line1, weights1, pixels2, _U(firsts2[i]), line2, weights2, i, values, at
+            )
+
+
+@numba.njit(nogil=True)
+def _scratch():
+    """Room for what :func:`_place` tells of a run."""
+    return np.empty(RUN, np.int32), np.empty(8 * RUN, np.float32), np.empty((2, RUN), np.float32)
+
+
+@numba.njit(nogil=True, fastmath=_FAST)
+def _place(look, at, count, firsts, weights, places):
+    """For a run of wanted pixels, where their patches begin in the flattened picture, and the patches' weights.
+
+    ``at`` is the run's first pixel in reading order. ``weights`` (8 RUN,) are those of the columns at -1, 0, 1 and 2,
+    then those of the lines times the look's weight; ``places`` (2, RUN) is room for what comes between. The loops are
+    short and simple, so that the compiler makes vectors of them.
+    """
+    height, width, _ = look.picture.shape
+    right, bottom, wide = _F(width - 2 * BORDER), _F(height - 2 * BORDER), _I(width)
+    run = slice(2 * at, 2 * (at + count))
+    near, far, share = look.near.reshape(-1)[run], look.far.reshape(-1)[run], look.share
+    x, y = places[0], places[1]
+    for i in range(_U(count)):
+        k = i + i
+        x[i] = near[k] + share * (far[k] - near[k])
+        y[i] = near[k + _U(1)] + share * (far[k + _U(1)] - near[k + _U(1)])
+    # From one pixel outside on, all four taps lie in the border. A position that is no number is brought there, too.
+    for place, last in ((x, right), (y, bottom)):
+        for i in range(_U(count)):
+            within = place[i] if place[i] > _F(-1) else _F(-1)
+            place[i] = (within if within < last else last) + _F(BORDER)
+    for i in range(_U(count)):
+        column, line = _I(x[i]), _I(y[i])  # not negative, so this rounds down
+        firsts[i] = _I(_I(3) * ((line - _I(1)) * wide + column - _I(1)))
+        x[i] -= _F(column)
+        y[i] -= _F(line)
+    for k, position, weight in ((0, x, _F(1)), (4, y, look.weight)):
+        a, b = weights[k * RUN : (k + 1) * RUN], weights[(k + 1) * RUN : (k + 2) * RUN]
+        c, d = weights[(k + 2) * RUN : (k + 3) * RUN], weights[(k + 3) * RUN : (k + 4) * RUN]
+        for i in range(_U(count)):
+            a[i], b[i], c[i], d[i] = _cubic(position[i], weight)
 
 
 @numba.njit(nogil=True, fastmath=_FAST, inline="always")
-def _sample(look, pixels, row, i):
-    """Colours (r, g, b) of a look at one wanted pixel."""
-    height, width, _ = look.picture.shape
-    x = look.near[row, i, 0] + look.share * (look.far[row, i, 0] - look.near[row, i, 0])
-    y = look.near[row, i, 1] + look.share * (look.far[row, i, 1] - look.near[row, i, 1])
-    right, bottom = _F(width - 2 * BORDER), _F(height - 2 * BORDER)
-    # From one pixel outside on, all four taps lie in the border.
-    x = (x if x < right else right) if x > _F(-1) else _F(-1)
-    y = (y if y < bottom else bottom) if y > _F(-1) else _F(-1)
-    x, y = x + _F(BORDER), y + _F(BORDER)
-    column, line = _I(x), _I(y)  # not negative, so this rounds down
-    first = _U(3) * _U((line - _I(1)) * _I(width) + column - _I(1))
-    # The compiler hands over its typing context itself.
-    return _weigh_patch(pixels, first, _U(3) * _U(width), x - _F(column), y - _F(line))  # type: ignore[call-arg]
+def _cubic(x, weight):
+    """Weights of the taps at -1, 0, 1 and 2 for a position ``x`` between the middle two, times ``weight``."""
+    return (
+        weight * (x * (x * (_F(1.5) - _F(0.75) * x) - _F(0.75))),
+        weight * (x * x * (_F(1.25) * x - _F(2.25)) + _F(1)),
+        weight * (x * (x * (_F(1.5) - _F(1.25) * x) + _F(0.75))),
+        weight * (x * x * (_F(0.75) * x - _F(0.75))),
+    )
 
 
 @intrinsic
-def _weigh_patch(_typing: Any, pixels: Any, first: Any, line: Any, x: Any, y: Any) -> Any:
-    """Bicubic sum (r, g, b) of the patch of 4x4 pixels that begins at ``first``, with lines ``line`` values apart.
+def _put_patch(_typing: Any, pixels: Any, first: Any, line: Any, weights: Any, i: Any, out: Any, at: Any) -> Any:
+    """Write the bicubic sum (r, g, b) of the patch of 4x4 pixels that begins at ``first`` to ``out`` from ``at`` on.
 
-    ``x`` and ``y`` are the position between the middle pixels, 0 to 1. A line of the patch is two vectors of six values,
-    the colours of two pixels each, and two values more that get no weight.
+    ``line`` values lie between the patch's lines; pixel ``i`` of a run has the weights of :func:`_place`.
     """
-    signature = types.UniTuple(types.float32, 3)(pixels, types.uint64, types.uint64, types.float32, types.float32)
+    signature = types.void(pixels, first, line, weights, i, out, at)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        values = context.make_array(signature.args[0])(context, builder, args[0]).data
-        _, first, line, x, y = args
+        pixels, first, line, weights, i, out, at = _with_data(context, builder, signature, args)
         v = _Vectors(builder)
-        weights = v.cubic(v.of([x] * 4 + [y] * 4))
-        left, right = v.pick(weights, [0, 0, 0, 1, 1, 1]), v.pick(weights, [2, 2, 2, 3, 3, 3])
-        total = None
-        for k in range(4):
-            at = builder.gep(values, [first])
-            sums = v.add(v.times(v.load(at, 0), left), v.times(v.load(at, 6), right))
-            sums = v.times(sums, v.pick(weights, [4 + k] * 8))
-            total = sums if total is None else v.add(total, sums)
-            first = builder.add(first, line)
-        total = v.add(total, v.pick(total, [3, 4, 5]))
-        return context.make_tuple(builder, signature.return_type, v.split(total, 3))
+        v.store_colours(v.patch(pixels, first, line, weights, i), out, at)
+        return context.get_dummy_value()
 
     return signature, generate
+
+
+@intrinsic
+def _put_patches(
+    _typing: Any, pixels1: Any, first1: Any, line1: Any, weights1: Any, pixels2: Any, first2: Any, line2: Any,
+    weights2: Any, i: Any, out: Any, at: Any,
+) -> Any:
+    """The same for the sum of two patches."""
+    signature = types.void(pixels1, first1, line1, weights1, pixels2, first2, line2, weights2, i, out, at)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        *looks, i, out, at = _with_data(context, builder, signature, args)
+        v = _Vectors(builder)
+        v.store_colours(v.add(v.patch(*looks[:4], i), v.patch(*looks[4:], i)), out, at)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def _with_data(context: Any, builder: Any, signature: Any, args: Any) -> list:
+    """Arguments with the addresses of their values in place of arrays."""
+    return [
+        context.make_array(kind)(context, builder, value).data if isinstance(kind, types.Array) else value
+        for kind, value in zip(signature.args, args, strict=True)
+    ]
 
 
 class _Vectors:
@@ -141,38 +198,51 @@ class _Vectors:
         self._builder = builder
         self._type = ir.VectorType(ir.FloatType(), 8)
 
-    def of(self, values: list) -> Any:
-        """A vector of eight scalars."""
-        out = ir.Constant(self._type, ir.Undefined)
-        for k, value in enumerate(values):
-            out = self._builder.insert_element(out, value, ir.IntType(32)(k))
-        return out
+    def patch(self, pixels: Any, first: Any, line: Any, weights: Any, i: Any) -> Any:
+        """Weighted sum of a patch's lines and pixels; its first three elements are the colours' sums.
 
-    def load(self, start: Any, offset: int) -> Any:
-        """Eight values of an array."""
-        at = self._builder.gep(start, [ir.IntType(64)(offset)])
-        return self._builder.load(self._builder.bitcast(at, self._type.as_pointer()), align=4)
+        A line is two vectors of six values, the colours of two pixels each, and two more that nobody looks at.
+        """
+        columns = [self._weight(weights, k, i) for k in range(4)]
+        left, right = self._pick(*columns[:2]), self._pick(*columns[2:])
+        total = None
+        for k in range(4):
+            at = self._builder.gep(pixels, [first])
+            sums = self.add(self._times(self._load(at, 0), left), self._times(self._load(at, 6), right))
+            sums = self._times(sums, self._weight(weights, 4 + k, i))
+            total = sums if total is None else self.add(total, sums)
+            first = self._builder.add(first, line)
+        return total
 
-    def times(self, a: Any, b: Any) -> Any:
-        return self._builder.fmul(a, b, flags=("contract",))
+    def store_colours(self, total: Any, out: Any, at: Any) -> None:
+        """Add the two pixels of a sum and write the three colours."""
+        total = self.add(total, self._shuffled(total, total, [3, 4, 5, 3, 4, 5, 3, 4]))
+        at = self._builder.gep(out, [at])
+        for k in range(3):
+            value = self._builder.extract_element(total, ir.IntType(32)(k))
+            self._builder.store(value, self._builder.gep(at, [ir.IntType(64)(k)]))
 
     def add(self, a: Any, b: Any) -> Any:
         return self._builder.fadd(a, b, flags=("contract",))
 
-    def pick(self, a: Any, places: list[int]) -> Any:
-        """The elements of ``a`` at some places; the rest is zero."""
-        zero = ir.Constant(self._type, [0.0] * 8)
-        index = ir.Constant(ir.VectorType(ir.IntType(32), 8), places + [8] * (8 - len(places)))
-        return self._builder.shuffle_vector(a, zero, index)
+    def _times(self, a: Any, b: Any) -> Any:
+        return self._builder.fmul(a, b, flags=("contract",))
 
-    def cubic(self, position: Any) -> Any:
-        """Weights of four taps, twice."""
-        powers = [ir.Constant(self._type, [float(c) for c in row] * 2) for row in _CUBIC]
-        out = powers[3]
-        for constant in powers[2::-1]:
-            out = self.add(self.times(out, position), constant)
-        return out
+    def _load(self, start: Any, offset: int) -> Any:
+        """Eight values of an array."""
+        at = self._builder.gep(start, [ir.IntType(64)(offset)])
+        return self._builder.load(self._builder.bitcast(at, self._type.as_pointer()), align=4)
 
-    def split(self, a: Any, count: int) -> list:
-        """The first ``count`` elements as scalars."""
-        return [self._builder.extract_element(a, ir.IntType(32)(k)) for k in range(count)]
+    def _weight(self, weights: Any, number: int, i: Any) -> Any:
+        """One weight of pixel ``i`` in every place of a vector."""
+        value = self._builder.load(self._builder.gep(weights, [self._builder.add(i, ir.IntType(64)(number * RUN))]))
+        one = self._builder.insert_element(ir.Constant(self._type, ir.Undefined), value, ir.IntType(32)(0))
+        return self._shuffled(one, one, [0] * 8)
+
+    def _pick(self, a: Any, b: Any) -> Any:
+        """``a`` for the three colours of one pixel, ``b`` for those of the next, and for what follows."""
+        return self._shuffled(a, b, [0, 1, 2, 11, 12, 13, 14, 15])
+
+    def _shuffled(self, a: Any, b: Any, places: list[int]) -> Any:
+        """Elements of ``a`` (0 to 7) and ``b`` (8 to 15)."""
+        return self._builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), 8), places))

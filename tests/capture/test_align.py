@@ -165,6 +165,10 @@ def test_region_packs_and_unpacks():
     np.testing.assert_array_equal(region.unpack(region.pack(image)), image * mask[..., None])
     x, y = region.positions[0, 5]
     assert tuple(np.argwhere(mask)[5]) == (y, x)
+    through_runs = np.zeros((30 * 50, 3), np.float32)
+    for first, place, count in region.runs:
+        through_runs[place : place + count] = region.pack(image).reshape(-1, 3)[first : first + count]
+    np.testing.assert_array_equal(through_runs.reshape(image.shape), image * mask[..., None])
     with pytest.raises(ValueError, match="no pixel"):
         Region(np.zeros((4, 4), bool))
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from olatkit.io.codes import BLACK, LAST, MAX_RADIANCE, decode, decode_table, encode
+from olatkit.io.codes import BLACK, LAST, MAX_RADIANCE, decode, decode_table, encode, encode_into
 
 FULL_WELL_E, READ_NOISE_E = 20_000, 20
 
@@ -73,3 +73,13 @@ def test_shape_is_kept():
     assert codes.dtype == np.uint16
     assert decode(codes).shape == (2, 3, 7, 3)
     np.testing.assert_allclose(decode(codes), values[:, ::2], atol=2e-3)
+
+
+def test_runs_of_values_go_to_their_places_and_nothing_else_is_touched():
+    values = np.array([0.1, 0.2, 0.3, 9.0, 0.5], np.float32)
+    out = np.full(10, 7, np.uint16)
+    beyond = encode_into(values, out, np.array([[3, 0, 1], [0, 5, 3]]))
+    expected = np.full(10, 7, np.uint16)
+    expected[0], expected[5:8] = LAST, encode(values[:3])[0]
+    np.testing.assert_array_equal(out, expected)
+    assert beyond == 1
