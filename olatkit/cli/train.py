@@ -21,6 +21,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One setting, e.g. losses.temporal=false.")
 @click.option("--bank", type=_FILE, help="Lighting bank.  [default: the one beside the shards]")
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint of the run.")
+@click.option("--accept-changes", is_flag=True, help="With --resume: with other settings or shards too.")
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N", help="Where to train.")
 @click.option("--seed", type=click.IntRange(min=0), help="Of weights, samples and lightings.  [default: 0]")
 @click.option("--workers", type=click.IntRange(min=0), help="Processes that read samples.  [default: 2]")
@@ -28,7 +29,8 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @overwrite_option
 def command(
     shards: Path | None, output: Path | None, config: Path | None, settings: tuple[str, ...], bank: Path | None,
-    resume: bool, device: str, seed: int | None, workers: int | None, describe: bool, overwrite: bool,
+    resume: bool, accept_changes: bool, device: str, seed: int | None, workers: int | None, describe: bool,
+    overwrite: bool,
 ) -> None:
     """Train the relighting network on the folder SHARDS.
 
@@ -50,15 +52,21 @@ def command(
         raise click.UsageError("give a folder of SHARDS and -o RUN, or --describe")
     if resume and overwrite:
         raise click.UsageError("--resume goes on, --overwrite starts anew: give one of them")
-    _train(model, shards, output, bank=bank, resume=resume, device=device, overwrite=overwrite)
+    if accept_changes and not resume:
+        raise click.UsageError("--accept-changes is for --resume")
+    _train(
+        model, shards, output, bank=bank, resume=resume, accept_changes=accept_changes, device=device,
+        overwrite=overwrite,
+    )
 
 
 def _train(
-    config: "TrainConfig", shards: Path, output: Path, *, bank: Path | None, resume: bool, device: str, overwrite: bool
+    config: "TrainConfig", shards: Path, output: Path, *, bank: Path | None, resume: bool, accept_changes: bool,
+    device: str, overwrite: bool,
 ) -> None:
     """Join the processes, train, print the last checkpoint."""
     from olatkit.learn.distributed import join_ranks
-    from olatkit.learn.feeding import open_shards
+    from olatkit.learn.feeding import data_sha256, open_shards
     from olatkit.learn.train import train
 
     with join_ranks(device) as ranks:
@@ -69,7 +77,8 @@ def _train(
                 click.echo("no validation: the shards have no split 'test', or it is switched off", err=True)
         with progress_bar("training") as tell:
             path = train(
-                config, open_batches, output, ranks, open_validation=open_validation, resume=resume,
+                config, open_batches, output, ranks, open_validation=open_validation,
+                data=data_sha256(shards, config, bank=bank), resume=resume, accept_changes=accept_changes,
                 overwrite=overwrite,
                 progress=(lambda step, steps, news: tell(step, steps, _news(news))) if ranks.first else None,
             )

@@ -67,6 +67,11 @@ class ShardIndex:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def sha256(self) -> str:
+        """Of all values. They hold the hash of every shard and of the bank, so that it stands for the whole set."""
+        return _digest({"format": FORMAT, "version": VERSION, **asdict(self)})
+
+    @property
     def splits(self) -> tuple[str, ...]:
         """Names of the splits that hold takes."""
         return tuple(sorted({take.split for take in self.takes}))
@@ -82,8 +87,7 @@ class ShardIndex:
 
 def write_index(folder: Path, index: ShardIndex, *, overwrite: bool = False) -> None:
     """Write ``index.json``; everything that it names must be there."""
-    document = {"format": FORMAT, "version": VERSION, **asdict(index)}
-    document["sha256"] = _digest(document)
+    document = {"format": FORMAT, "version": VERSION, **asdict(index), "sha256": index.sha256}
     with whole_file(folder / INDEX, overwrite=overwrite) as part:
         part.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 

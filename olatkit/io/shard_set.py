@@ -44,7 +44,10 @@ class ShardSet:
         self.index = read_index(folder)
         self.takes: tuple[TakeEntry, ...] = self.index.takes_of(split)
         if not self.takes:
-            raise FormatError(f"{self.folder}: no take in split '{split}', it has {', '.join(self.index.splits)}")
+            raise FormatError(
+                f"{self.folder}: no take in split '{split}', it has {', '.join(self.index.splits)}; build-shards --split "
+                "says who is where"
+            )
         self.pairs: tuple[Pair, ...] = tuple(
             Pair(take.name, take.subject, first) for take in self.takes for first in range(take.imagesets - 1)
         )

@@ -134,7 +134,10 @@ class ShardReader:
         self.path = Path(path)
         self._file: _OpenFile | None = None
         if not self.path.is_file():
-            raise FormatError(f"{self.path}: no such shard; index.json and files disagree, or the set was moved in part")
+            raise FormatError(
+                f"{self.path}: no such shard, but index.json names it; copy the set whole, or run build-shards again with "
+                "--overwrite"
+            )
         try:
             with hdf5().File(self.path, "r", locking=False) as file:
                 self._load(file)

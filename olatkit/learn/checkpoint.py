@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ _HARMLESS = ("report.", "loader.workers", "compile")
 
 
 def open_run(
-    folder: Path, state: TrainingState, config: TrainConfig, ranks: Ranks, *, resume: bool, overwrite: bool
+    folder: Path, state: TrainingState, config: TrainConfig, ranks: Ranks, *, resume: bool, overwrite: bool,
+    accept_changes: bool = False,
 ) -> None:
     """Begin a run in a folder, or bring ``state`` to the newest checkpoint there.
 
@@ -33,13 +35,11 @@ def open_run(
     OutputExistsError
         The folder holds a run, and neither ``resume`` nor ``overwrite`` is given.
     ConfigError
-        The run was made with other settings.
+        The run was made with other settings or on other data, and ``accept_changes`` is not given or cannot help.
     """
     found = find_checkpoints(folder)
     if found and resume:
-        checkpoint = read_checkpoint(found[-1])
-        check_same_run(checkpoint, config, ranks.count)
-        unpack_state(state, checkpoint, ranks.device)
+        _continue(state, read_checkpoint(found[-1]), config, ranks, accept_changes=accept_changes)
     elif found and not overwrite:
         raise OutputExistsError(
             f"{folder}: holds a training up to {found[-1].stem}; --resume continues it, --overwrite starts anew"
@@ -59,7 +59,7 @@ def save_checkpoint(
     facts = {
         "schema": SCHEMA, "variant": config.variant, "step": state.step, "pairs": state.pairs, "processes": processes,
         "parsing_channels": config.parsing_classes, "activation": config.activation,
-        "config": config.model_dump(mode="json"),
+        "data_sha256": state.data, "changes": state.changes, "config": config.model_dump(mode="json"),
     }
     path = folder / f"step-{state.step:07d}.pt"
     with whole_file(path, overwrite=True) as part:
@@ -96,8 +96,9 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     except FileNotFoundError:
         raise FormatError(f"{path}: no such checkpoint") from None
     except Exception as error:  # torch raises whatever its unpickler met
-        reason = " ".join(str(error).split())[:120]
-        raise FormatError(f"{path}: not a whole checkpoint of olatkit ({type(error).__name__}: {reason})") from error
+        raise FormatError(
+            f"{path}: not a whole checkpoint of olatkit; if it was damaged, delete it, and the one before is the newest"
+        ) from error
     schema = data.get("schema") if isinstance(data, dict) else None
     if schema != SCHEMA:
         raise FormatError(f"{path}: a checkpoint of schema {schema}, expected {SCHEMA}; train again, or use the olatkit "
@@ -105,21 +106,45 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     return {**data, "path": str(path)}
 
 
-def check_same_run(checkpoint: dict[str, Any], config: TrainConfig, processes: int) -> None:
-    """Raise ConfigError, naming the keys, if a checkpoint was made with settings that change the result."""
+def _continue(
+    state: TrainingState, checkpoint: dict[str, Any], config: TrainConfig, ranks: Ranks, *, accept_changes: bool
+) -> None:
+    """Take over a checkpoint, if it is of the same run or may be changed."""
     path = checkpoint["path"]
     if checkpoint["variant"] != config.variant:
         raise ConfigError(f"{path}: a checkpoint of variant '{checkpoint['variant']}', but the settings say "
                           f"'{config.variant}'; start a new run in another folder")
+    changes = find_changes(checkpoint, config, ranks.count, state.data)
+    if changes and not accept_changes:
+        raise ConfigError(f"{path}: cannot resume with {changes}; restore what it was, go on all the same with "
+                          "--accept-changes, or start a new run in another folder")
+    try:
+        unpack_state(state, checkpoint, ranks.device)
+    except (RuntimeError, ValueError, TypeError, KeyError) as error:
+        reason = f"with {changes}, the network or critic has another form" if changes else "its weights do not fit"
+        raise ConfigError(f"{path}: cannot resume: {reason}; start a new run in another folder") from error
+    state.changes = list(checkpoint.get("changes", []))
+    if changes:
+        state.changes.append(f"step {state.step}: {changes}")
+        state.memory.clear()  # its pictures may have another size
+
+
+def find_changes(checkpoint: Mapping[str, Any], config: TrainConfig, processes: int, data: Mapping[str, str]) -> str:
+    """What changes the result of a training that goes on, in words with both values; '' if nothing does."""
     old, new = _flatten(checkpoint["config"]), _flatten(config.model_dump(mode="json"))
     old["processes"], new["processes"] = checkpoint["processes"], processes
-    changed = [
+    settings = [
         f"{key} ({old.get(key)} -> {new.get(key)})" for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key) and not key.startswith(_HARMLESS)
     ]
-    if changed:
-        raise ConfigError(f"{path}: cannot resume with changed settings: {', '.join(changed)}; "
-                          "restore them, or start a new run in another folder")
+    # Hashes stand for files; runs without them, from other sources than shards, have nothing to compare.
+    before = checkpoint.get("data_sha256") or data
+    files = [
+        f"{name} (SHA-256 {_short(before.get(name))} -> {_short(data.get(name))})"
+        for name in sorted(before.keys() | data.keys()) if before.get(name) != data.get(name)
+    ]
+    kinds = {"changed settings": settings, "other data": files}
+    return " and ".join(f"{kind}: {', '.join(found)}" for kind, found in kinds.items() if found)
 
 
 def load_network(
@@ -166,9 +191,17 @@ def _remove(checkpoint: Path) -> None:
     checkpoint.with_suffix(".json").unlink(missing_ok=True)
 
 
-def _flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Settings by dotted key."""
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        flat.update(_flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
-    return flat
+def _short(digest: str | None) -> str:
+    """Enough of a hash to tell files apart by eye."""
+    return digest[:8] if digest else "none"
+
+
+def _flatten(settings: Any, prefix: str = "") -> dict[str, Any]:
+    """Settings by dotted key, ``stages[0].batch`` for those in a list."""
+    if isinstance(settings, dict):
+        parts = [(f"{prefix}.{key}" if prefix else key, value) for key, value in settings.items()]
+    elif isinstance(settings, list) and settings and isinstance(settings[0], dict):
+        parts = [(f"{prefix}[{number}]", value) for number, value in enumerate(settings)]
+    else:
+        return {prefix: settings}
+    return {key: value for name, part in parts for key, value in _flatten(part, name).items()}

@@ -1,6 +1,7 @@
 """Shards as a torch data set of samples."""
 
 import os
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -117,11 +118,12 @@ def _open_sampler(
     path = bank or shards.bank
     if path is None:
         raise FormatError(
-            f"{shards.folder}: no lighting bank beside the shards; pass bank=..., or build the shards with --bank"
+            f"{shards.folder}: no lighting bank beside the shards; give one with --bank (bank=...), or build the shards "
+            "with --bank"
         )
-    if bank is None and file_sha256(path) != shards.index.bank_sha256:
+    if bank is None and not (Path(path).is_file() and file_sha256(path) == shards.index.bank_sha256):
+        problem = "SHA-256 differs from the index, the bank is damaged or another one" if Path(path).is_file() else "missing"
         raise FormatError(
-            f"{path}: SHA-256 differs from the index, the bank is damaged or another one; copy the bank of the build "
-            "there, or pass bank=..."
+            f"{path}: {problem}; copy the bank of the build there, or give one with --bank (bank=...)"
         )
     return open_sampler(path, maps, sampling)

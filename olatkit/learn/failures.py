@@ -1,6 +1,8 @@
 """When a training cannot go on: what happened, what was saved, and what to try."""
 
 import re
+import signal
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -22,7 +24,8 @@ _READER_DIED = re.compile(r"DataLoader worker \(pid.*(exited unexpectedly|killed
 
 
 def stop_if_not_finite(
-    values: Mapping[str, Tensor], state: TrainingState, samples: Sequence[Sample], folder: Path, ranks: Ranks
+    values: Mapping[str, Tensor], state: TrainingState, samples: Sequence[Sample], config: TrainConfig, folder: Path,
+    ranks: Ranks,
 ) -> None:
     """Raise TrainingError if loss or gradient is not finite in any process, before the step: the weights are good.
 
@@ -40,9 +43,10 @@ def stop_if_not_finite(
         torch.save({"step": state.step, "batches": batches, "network": state.network.state_dict()}, part)
     bad = [f"{name} {float(value):g}" for name, value in values.items() if not torch.isfinite(value)]
     bad = bad or ["a loss in another process"]
+    exact = "" if config.precision == "fp32" else ", or precision: fp32"
     raise TrainingError(
         f"step {state.step}: not finite: {', '.join(bad)}; batch and weights are saved in {path}; try a smaller "
-        "optimizer.learning_rate, an optimizer.largest_gradient, or precision: fp32, and --resume"
+        f"optimizer.learning_rate, an optimizer.largest_gradient{exact}, with --resume --accept-changes"
     )
 
 
@@ -54,10 +58,14 @@ def explain_out_of_memory(config: TrainConfig, stage: Stage, device: torch.devic
     except (RuntimeError, MemoryError) as error:
         words = " ".join(str(error).split())
         if _READER_DIED.search(words):
+            # torch's handler would raise anew whenever another of the processes ends.
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            variants = config.loader.variants
+            smaller = f", or a smaller loader.variants than {variants}" if variants > 1 else ""
             raise TrainingError(
                 f"a process that reads samples died ({words[:160]}); most often memory, or the shared memory of a "
-                f"container, does not suffice: try fewer --workers than {config.loader.workers}, or a smaller "
-                f"loader.variants than {config.loader.variants}"
+                f"container, does not suffice: try --resume with fewer --workers than {config.loader.workers}{smaller}"
             ) from error
         # The CPU's allocator has no exception of its own.
         if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "can't allocate memory" not in words:

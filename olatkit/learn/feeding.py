@@ -5,7 +5,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from olatkit.errors import ConfigError
+from olatkit.io.shard_index import read_index
 from olatkit.io.shard_set import ShardSet
+from olatkit.io.shard_writing import file_sha256
 from olatkit.learn.augment import NO_AUGMENTATION
 from olatkit.learn.config import TrainConfig
 from olatkit.learn.dataset import ShardDataset
@@ -80,6 +82,15 @@ def open_shards(
         return batches
 
     return open_batches, open_validation if validates else None
+
+
+def data_sha256(
+    folder: str | os.PathLike[str], config: TrainConfig, *, bank: str | os.PathLike[str] | None = None
+) -> dict[str, str]:
+    """What :func:`open_shards` reads, by hash: ``index.json``, which holds the hash of every shard, and the ``bank``."""
+    index = read_index(folder)
+    bank_sha256 = index.bank_sha256 if bank is None else file_sha256(Path(bank))
+    return {"index.json": index.sha256} | ({"bank": bank_sha256} if config.loader.source == "olat" else {})
 
 
 def _dataset(

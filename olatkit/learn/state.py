@@ -1,6 +1,6 @@
 """Everything that changes while training, and its form in a checkpoint."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -18,7 +18,8 @@ from olatkit.learn.network import RelightingNetwork
 class TrainingState:
     """Network, critic, their optimizers, and how far the training is.
 
-    ``step`` counts finished steps; ``pairs`` the pairs of frames that each process has taken from the loader.
+    ``step`` counts finished steps; ``pairs`` the pairs of frames that each process has taken from the loader; ``data``
+    are SHA-256 by name of what is trained on, ``changes`` the words for what was changed when the training was resumed.
     """
 
     network: RelightingNetwork
@@ -29,6 +30,8 @@ class TrainingState:
     memory: CriticMemory
     step: int = 0
     pairs: int = 0
+    data: dict[str, str] = field(default_factory=dict)
+    changes: list[str] = field(default_factory=list)
 
     @property
     def critic_sizes(self) -> tuple[int, ...]:
@@ -106,15 +109,20 @@ def pack_state(state: TrainingState) -> dict[str, Any]:
 
 
 def unpack_state(state: TrainingState, packed: dict[str, Any], device: torch.device) -> None:
-    """Take over what :func:`pack_state` packed, into a state of the same settings."""
+    """Take over what :func:`pack_state` packed, into a state whose network and critic have the same form."""
     state.step, state.pairs = packed["step"], packed["pairs"]
     state.network.load_state_dict(packed["network"])
     state.average.load_state_dict(packed["average"])
-    state.optimizer.load_state_dict(packed["optimizer"])
-    if state.critic is not None and state.critic_optimizer is not None:
+    _restore(state.optimizer, packed["optimizer"])
+    if state.critic is not None and state.critic_optimizer is not None and packed["critic"] is not None:
         state.critic.load_state_dict(packed["critic"])
-        state.critic_optimizer.load_state_dict(packed["critic_optimizer"])
+        _restore(state.critic_optimizer, packed["critic_optimizer"])
     state.memory.restore(packed["memory"], device)
     torch.set_rng_state(packed["rng"])
     if packed["rng_cuda"] and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(packed["rng_cuda"][: torch.cuda.device_count()])
+
+
+def _restore(optimizer: torch.optim.Optimizer, packed: dict[str, Any]) -> None:
+    """The gradients' history as it was, rate and smoothing as the settings say now."""
+    optimizer.load_state_dict({**packed, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -30,8 +30,8 @@ OpenBatches = Callable[[Stage, int], Iterator[Sample]]
 
 def train(
     config: TrainConfig, open_batches: OpenBatches, folder: Path, ranks: Ranks, *,
-    open_validation: OpenValidation | None = None, resume: bool = False, overwrite: bool = False,
-    progress: Progress | None = None,
+    open_validation: OpenValidation | None = None, data: Mapping[str, str] | None = None, resume: bool = False,
+    accept_changes: bool = False, overwrite: bool = False, progress: Progress | None = None,
 ) -> Path:
     """Train a network; returns the path of its last checkpoint.
 
@@ -47,8 +47,12 @@ def train(
         This process among all, and its device; the first one writes.
     open_validation : callable, optional
         ``open_validation(stage)`` gives held-out batches.
+    data : mapping of str to str, optional
+        SHA-256 by name of what the batches come from; stored, and compared on resuming.
     resume : bool
         Go on from the newest checkpoint in ``folder``; from the start if there is none yet.
+    accept_changes : bool
+        Resume with other settings or data too; the checkpoints say what was changed.
     overwrite : bool
         Start anew in a folder that holds a run.
     progress : callable, optional
@@ -59,13 +63,14 @@ def train(
     OutputExistsError
         The folder holds a run and neither ``resume`` nor ``overwrite`` is given.
     ConfigError
-        A setting cannot be, or differs from the run that is to be resumed.
+        A setting cannot be, or settings or data differ from the run that is to be resumed.
     TrainingError
         A loss is not finite, or memory does not suffice.
     """
     stages = plan_stages(config)
     state = make_state(config, ranks.device)
-    open_run(folder, state, config, ranks, resume=resume, overwrite=overwrite)
+    state.data = dict(data or {})
+    open_run(folder, state, config, ranks, resume=resume, overwrite=overwrite, accept_changes=accept_changes)
     if config.compile:
         state.network.encoder.compile()
         state.network.decoder.compile()
@@ -99,7 +104,7 @@ def _train_stage(
             reporter.add(train_critic(state, critic, config))
         made, values = train_network(state, passes, samples, weights, config, ranks)
         reporter.add(values)
-        stop_if_not_finite(values, state, samples, folder, ranks)
+        stop_if_not_finite(values, state, samples, config, folder, ranks)
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate(config, stage, state.step)
         state.optimizer.step()

@@ -89,7 +89,7 @@ def make_labeller(config: LabelConfig, truth: Mapping[int, np.ndarray] | None = 
         return LandmarkParser(config.models)
     if backend == "truth":
         if truth is None:
-            raise ConfigError("parsing 'truth' needs the labels of a simulated take: give its truth.h5")
+            raise ConfigError("parsing 'truth' needs the labels of a simulated take: give its truth.h5 with --truth")
         return TruthLabels(truth)
     return ForegroundLabels()
 

@@ -1,7 +1,13 @@
 """``olatkit train``: from shards on disk to checkpoints, and one line for every kind of bad input."""
 
 import csv
+import os
+import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import h5py
@@ -149,6 +155,7 @@ def test_describe_sums_up_every_variant(variant: str, size: int, lines: tuple[st
         ((), "give a folder of SHARDS and -o RUN, or --describe"),
         (("somewhere",), "give a folder of SHARDS"),
         (("somewhere", "-o", "run", "--resume", "--overwrite"), "give one of them"),
+        (("somewhere", "-o", "run", "--accept-changes"), "--accept-changes is for --resume"),
     ],
 )
 def test_wrong_usage_is_code_2(words: tuple[str, ...], message: str) -> None:
@@ -181,9 +188,12 @@ def test_shards_that_cannot_train_are_refused(shards: Path, settings: Path, tmp_
     takes = [shards.parent / f"take{n}.olat.h5" for n in range(2)]
     build_shards(takes, tmp_path / "no_bank", small_config(size=64), scheduler="sync")
     _fail(FormatError, "no lighting bank", tmp_path / "no_bank", *usual)
+    shutil.copytree(shards, tmp_path / "lost")
+    (tmp_path / "lost" / "bank.h5").unlink()
+    _fail(FormatError, r"lost/bank.h5: missing; copy .* there, or give one with --bank", tmp_path / "lost", *usual)
     _fail(ConfigError, "no baked pictures", tmp_path / "no_bank", *usual, "--set", "loader.source=baked")
     build_shards(takes, tmp_path / "empty", small_config(size=64, splits={"test": ["take0", "take1"]}), scheduler="sync")
-    _fail(FormatError, "no take in split 'train', it has test", tmp_path / "empty", *usual)
+    _fail(FormatError, "no take in split 'train', it has test; build-shards --split", tmp_path / "empty", *usual)
     write_sphere_take(tmp_path / "still.olat.h5", 1, stage=sphere_stage(64))
     build_shards([tmp_path / "still.olat.h5"], tmp_path / "single", small_config(size=64), scheduler="sync")
     _fail(ConfigError, "has no pair; its takes hold one imageset each", tmp_path / "single", *usual)
@@ -211,6 +221,39 @@ def test_an_existing_run_is_kept(shards: Path, settings: Path, tmp_path: Path) -
           "--resume", "--device", "cpu")
     _run(shards, "--config", settings, "-o", run, "--device", "cpu", "--overwrite")
     assert find_checkpoints(run)[-1].name == "step-0000002.pt"
+
+
+def test_a_reading_process_that_is_killed_is_told(shards: Path, settings: Path, tmp_path: Path) -> None:
+    """In a process of its own: torch's signal handler would raise in the tests that follow."""
+    words = [sys.executable, "-m", "olatkit", "train", str(shards), "--config", str(settings), "-o", str(tmp_path / "run"),
+             "--device", "cpu", "--workers", "2", "--set", "steps=100000"]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    try:
+        until = time.monotonic() + 120
+        while not find_checkpoints(tmp_path / "run") and time.monotonic() < until:
+            time.sleep(0.1)
+        readers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(readers[-1]), signal.SIGKILL)
+        said = process.communicate(timeout=120)[1].splitlines()
+    finally:
+        process.kill()
+    assert process.returncode == 1
+    assert re.match(r"olatkit: a process that reads samples died .*try --resume with fewer --workers than 2", said[-1])
+    assert not [line for line in said if "Traceback" in line]
+
+
+def test_a_run_does_not_go_on_with_other_shards_or_another_bank(shards: Path, settings: Path, tmp_path: Path) -> None:
+    again = ("--config", settings, "-o", tmp_path / "run", "--device", "cpu", "--resume")
+    _run(shards, *again)
+    takes = [shards.parent / f"take{n}.olat.h5" for n in range(2)]
+    rebuilt = {"bank": shards / "bank.h5", "scheduler": "sync"}
+    build_shards(takes, tmp_path / "same", small_config(size=64, bake=1, splits={"test": ["take1"]}), **rebuilt)
+    _run(tmp_path / "same", *again)  # another place, the same bytes
+    build_shards(takes, tmp_path / "other", small_config(size=64, bake=1, splits={"test": ["take0"]}), **rebuilt)
+    _fail(ConfigError, r"cannot resume with other data: index.json \(SHA-256 \w{8} -> \w{8}\);", tmp_path / "other", *again)
+    bank = write_small_bank(tmp_path / "maps.h5", 5)
+    _fail(ConfigError, r"other data: bank \(SHA-256 \w{8} -> \w{8}\); .*--accept-changes", shards, *again, "--bank", bank)
+    _run(shards, *again, "--bank", bank, "--accept-changes")
 
 
 def test_damaged_and_foreign_checkpoints_are_refused(shards: Path, settings: Path, tmp_path: Path) -> None:
