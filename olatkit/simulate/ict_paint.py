@@ -3,7 +3,7 @@
 The vertices of a part follow each other; the ranges are those that the model's authors publish with it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.interpolate import griddata
@@ -106,7 +106,7 @@ def _paint_skin(
     shape = (_TILE, _TILE)
     blotch, pores = make_noise(shape, (12, 12), rng), make_noise(shape, (1.2, 1.2), rng)
     skin = np.array(identity.skin) * (1 + 0.04 * blotch + 0.04 * pores)[..., None]
-    place, upper, lower, brows = _in_tile(texel - [tile * _TILE, 0], vertex, points, face)
+    place, model_cm, upper, lower, brows = _in_tile(texel - [tile * _TILE, 0], vertex, points, face)
     colour, kinds = skin, np.full(shape, LABELS.index("skin"), np.uint8)
     if tile == FACE:
         lips = np.maximum(upper, lower)
@@ -114,9 +114,12 @@ def _paint_skin(
         colour += np.clip(0.85 * identity.brow_weight * brows, 0, 1)[..., None] * (np.array(identity.hair) - colour)
         kinds[lips > 0.5] = np.where(upper > lower, LABELS.index("lip_upper"), LABELS.index("lip_lower"))[lips > 0.5]
         kinds[brows > 0.5] = np.where(place[brows > 0.5][:, 0] < 0, LABELS.index("brow_left"), LABELS.index("brow_right"))
-    else:
-        kinds[place[..., 1] < -0.105] = LABELS.index("neck")
-    grown = smoothstep(-0.004, 0.004, hair_edge(identity, place) + 0.003 * make_noise(shape, (2, 2), rng))
+    kinds[_is_neck(model_cm)] = LABELS.index("neck")
+    ears = _is_ear(model_cm)
+    kinds[ears] = np.where(place[ears][:, 0] < 0, LABELS.index("ear_left"), LABELS.index("ear_right"))
+    # Paint is no shell: falling hair would lie on the shoulders.
+    edge = hair_edge(replace(identity, hair_style="buzz"), place)
+    grown = smoothstep(-0.004, 0.004, edge + 0.003 * make_noise(shape, (2, 2), rng)) * ~ears
     colour += grown[..., None] * (np.array(identity.hair) * (1 + 0.15 * pores)[..., None] - colour)
     kinds[grown > 0.5] = LABELS.index("hair")
     surface[:, columns, ALBEDO], label[:, columns] = np.clip(colour, 0.003, 0.9), kinds
@@ -124,21 +127,33 @@ def _paint_skin(
     surface[:, columns, BUMP] = 0.03 * rng.standard_normal((*shape, 3))
 
 
+def _is_neck(model_cm: np.ndarray) -> np.ndarray:
+    """Below the line from chin to jaw, for places (..., 3) on the model's mean face [cm]."""
+    return model_cm[..., 1] < -3.0 - 0.6 * model_cm[..., 2]
+
+
+def _is_ear(model_cm: np.ndarray) -> np.ndarray:
+    """What stands out at the sides, for places (..., 3) on the model's mean face [cm]."""
+    x, y, z = np.moveaxis(model_cm, -1, 0)
+    return (np.abs(x) > 7.35 + 0.25 * (z < 0.5)) & (y > -2.6) & (y < 3.8) & (z > -4.0) & (z < 2.2)
+
+
 def _in_tile(
     texel: np.ndarray, vertex: np.ndarray, points: np.ndarray, face: IctFace
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Under every texel of a tile: rest position (., ., 3) [m], how much it is upper lip, lower lip and brow (., .)."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Under every texel of a tile: rest position (., ., 3) [m], the same place on the model's mean face [cm], and how
+    much it is upper lip, lower lip and brow (., .)."""
     kept, first = np.unique(vertex.ravel(), return_index=True)
     at = texel.reshape(-1, 2)[first]
     lips = [smoothstep(0.60, 0.80, _moved(face, (f"mouthRoll{which}",), kept)) for which in ("Upper", "Lower")]
     brows = _moved(face, ("browInnerUp_L", "browInnerUp_R", "browOuterUp_L", "browOuterUp_R"), kept)
-    values = np.column_stack([points[kept], *lips, smoothstep(0.78, 0.92, brows)])
+    values = np.column_stack([points[kept], face.neutral[kept], *lips, smoothstep(0.78, 0.92, brows)])
     grid = np.stack(np.meshgrid(np.arange(_TILE), np.arange(_TILE)), axis=-1).reshape(-1, 2)
     inside = griddata(at, values, grid, method="linear")
     outside = np.isnan(inside[:, 0])
     inside[outside] = griddata(at, values, grid[outside], method="nearest")
     inside = inside.reshape(_TILE, _TILE, -1)
-    return inside[..., :3], inside[..., 3], inside[..., 4], inside[..., 5]
+    return inside[..., :3], inside[..., 3:6], inside[..., 6], inside[..., 7], inside[..., 8]
 
 
 def _moved(face: IctFace, names: tuple[str, ...], vertices: np.ndarray) -> np.ndarray:

@@ -8,11 +8,11 @@ import numpy as np
 from olatkit.errors import ConfigError
 from olatkit.io.ict_face import IctFace, read_ict_face
 from olatkit.simulate.ict_paint import paint
-from olatkit.simulate.identity import Identity, make_identity
+from olatkit.simulate.identity import Identity
 from olatkit.simulate.model import Model
-from olatkit.simulate.pose import Motion, Pose, move_points, rigid_weights
+from olatkit.simulate.pose import Pose, move_points, rigid_weights
 from olatkit.simulate.shape import EYE_Y, EYE_Z, head_features
-from olatkit.simulate.subject import FIELD_M, Subject, make_renderer
+from olatkit.simulate.subject import Subject
 
 # The model's eyes [cm] come to where those of the built-in head are.
 _EYES_CM = np.array([0.0, 3.6, 7.9])
@@ -66,22 +66,21 @@ class IctSubject(Subject):
         self, path: str | os.PathLike[str], seed: int, size: tuple[int, int] = (256, 256), *, speed_px: float = 60.0,
         expression: float = 1.0, supersample: int = 2, device: str = "cpu",
     ) -> None:
-        if speed_px < 0 or expression < 0:
-            raise ConfigError(f"speed_px is {speed_px} and expression {expression}, expected both >= 0")
-        self.seed, self.size, self.supersample = seed, size, supersample
-        self.identity = make_identity(seed)
-        self.pitch_m = FIELD_M / size[0]
-        face = _face(str(path))
-        rng = np.random.default_rng([seed, 9])
+        self._path = str(path)
+        super().__init__(
+            seed, size, speed_px=speed_px, expression=expression, supersample=supersample, device=device
+        )
+
+    def _build_model(self) -> Model:
+        """The person that the seed draws, and the shapes that move it."""
+        face = _face(self._path)
+        rng = np.random.default_rng([self.seed, 9])
         weights = _SPREAD * np.clip(rng.standard_normal(len(face.identity)), -2.5, 2.5)
         neutral = face.neutral + np.tensordot(weights, face.identity, axes=1)
         self._sha256 = face.sha256
-        self._vertex, self.model = _make_model(face, neutral, self.identity)
+        self._vertex, model = _make_model(face, neutral, self.identity)
         self._shapes = self._choose_shapes(face, rng)
-        shadow_size = int(np.clip(2 * size[0], 384, 2048))
-        self._renderer = make_renderer(self.model, shadow_size, device)
-        self.motion = Motion(seed, expression=expression)
-        self.motion = Motion(seed, amplitude=self._amplitude(speed_px), expression=expression)
+        return model
 
     @property
     def description(self) -> dict[str, object]:

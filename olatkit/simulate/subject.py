@@ -52,12 +52,16 @@ class Subject:
             raise ConfigError(f"speed_px is {speed_px} and expression {expression}, expected both >= 0")
         self.seed, self.size, self.supersample = seed, size, supersample
         self.identity: Identity = make_identity(seed)
-        self.model: Model = build_model(self.identity, height=size[0], supersample=supersample)
         self.pitch_m = FIELD_M / size[0]
+        self.model: Model = self._build_model()
         shadow_size = int(np.clip(2 * size[0], 384, 2048))
         self._renderer = make_renderer(self.model, shadow_size, device)
         self.motion = Motion(seed, expression=expression)
         self.motion = Motion(seed, amplitude=self._amplitude(speed_px), expression=expression)
+
+    def _build_model(self) -> Model:
+        """Mesh and paint of the person, from seed, size and identity."""
+        return build_model(self.identity, height=self.size[0], supersample=self.supersample)
 
     @property
     def description(self) -> dict[str, object]:

@@ -30,12 +30,17 @@ def test_people_have_faces(model: Path) -> None:
     one, other = IctSubject(model, 1, (96, 96)), IctSubject(model, 5, (96, 96))
     labels = one.labels(0.0)
     rows, columns = {}, {}
-    for name in ("eye_left", "eye_right", "lip_upper", "lip_lower", "hair", "skin"):
+    for name in ("eye_left", "eye_right", "ear_left", "ear_right", "lip_upper", "lip_lower", "hair", "skin", "neck"):
         y, x = np.nonzero(labels == LABELS.index(name))
         assert len(y), name
         rows[name], columns[name] = y.mean(), x.mean()
-    assert rows["hair"] < rows["eye_left"] < rows["lip_upper"] <= rows["lip_lower"]
-    assert columns["eye_left"] < columns["lip_upper"] < columns["eye_right"]
+    assert rows["hair"] < rows["eye_left"] < rows["lip_upper"] <= rows["lip_lower"] < rows["neck"]
+    across = ("ear_left", "eye_left", "lip_upper", "eye_right", "ear_right")
+    assert sorted(across, key=columns.__getitem__) == list(across)
+    # Ears are bare and end where hair and cheek begin, the neck begins below the chin.
+    assert abs(rows["ear_left"] - rows["eye_left"]) < 15
+    assert np.nonzero(labels == LABELS.index("hair"))[0].max() < np.nonzero(labels == LABELS.index("neck"))[0].min()
+    assert np.nonzero(labels == LABELS.index("skin"))[0].max() < np.nonzero(labels == LABELS.index("neck"))[0].mean()
     assert (other.labels(0.0) != labels).mean() > 0.02
     np.testing.assert_array_equal(IctSubject(model, 1, (96, 96)).labels(0.0), labels)
 
