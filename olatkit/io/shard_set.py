@@ -77,14 +77,18 @@ class ShardSet:
         if entry.file not in self._readers:
             path = self.folder / entry.file
             reader = ShardReader(path)
-            h, size = reader.header, path.stat().st_size
-            found = (h.take, h.first, h.count, h.pairs, h.size, h.tile, h.baked)
-            said = (entry.take, entry.first, entry.imagesets, entry.pairs, self.index.size, self.index.tile,
-                    self.index.baked)
-            if found != said or size != entry.bytes:
+            h, index = reader.header, self.index
+            pairs = {
+                "take": (h.take, entry.take), "first imageset": (h.first, entry.first),
+                "imagesets": (h.count, entry.imagesets), "pairs": (h.pairs, entry.pairs), "size": (h.size, index.size),
+                "tile": (h.tile, index.tile), "baked": (h.baked, index.baked),
+                "bytes": (path.stat().st_size, entry.bytes),
+            }
+            wrong = [f"{name} {found} for {said}" for name, (found, said) in pairs.items() if found != said]
+            if wrong:
                 raise FormatError(
-                    f"{path}: holds {found} in {size} bytes, index.json says {said} in {entry.bytes} (take, first "
-                    "imageset, imagesets, pairs, size, tile, baked); the file belongs to another build"
+                    f"{path}: differs from what index.json says: {', '.join(wrong)}; the file belongs to another build: "
+                    "delete it, then run build-shards with --overwrite"
                 )
             self._readers[entry.file] = reader
         reader = self._readers[entry.file]

@@ -90,7 +90,11 @@ class Take(Sequence[Imageset]):
         self.notes: dict[str, Any] = json.loads(attrs["notes"])
         for name in ("codes", "full", *ROWS):
             if name not in file:
-                raise FormatError(f"{self.path}: dataset '{name}' is missing")
+                what = " (pictures of the tracking light)" if name == "full" else ""
+                raise FormatError(
+                    f"{self.path}: dataset '{name}'{what} is missing, the take is not whole; copy it again, or make it "
+                    "again with ingest, import or simulate"
+                )
         self.codes_shape = tuple(int(v) for v in file["codes"].shape)
         if self.codes_shape[2:4] != self.box[2:] or self.codes_shape[1] != len(self.rig):
             raise FormatError(

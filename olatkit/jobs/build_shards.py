@@ -94,12 +94,14 @@ def build_shards(
             say(f"{len(whole)} of {len(plan.shards)} shards are kept from an earlier run")
         kappas = run_tasks(
             find_take_kappa, [(folder, plan.digest, take) for take in range(len(plan.takes))], scheduler=scheduler,
-            workers=workers, progress=bright_progress,
+            workers=workers, progress=bright_progress, say=say,
         )
         todo = [number for number in numbers if number not in whole]
         tasks = [(folder, plan.digest, number, kappas[plan.shards[number].take]) for number in todo]
         weights = [plan.shards[number].count for number in todo]
-        run_tasks(make_shard, tasks, scheduler=scheduler, workers=workers, weights=weights, progress=progress)
+        run_tasks(
+            make_shard, tasks, scheduler=scheduler, workers=workers, weights=weights, progress=progress, say=say
+        )
         records = [whole_shard(out, plan, number) for number in numbers]
         _finish(out, plan, records, overwrite)
         return _summary(out, plan, len(whole))

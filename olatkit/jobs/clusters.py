@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from olatkit.errors import ConfigError
+from olatkit.jobs.schedulers import dashboard_of
 
 CLUSTERS = ("slurm",)
 
@@ -54,6 +55,6 @@ def dashboard_link(scheduler: str) -> str | None:
     place = {"address": scheduler} if "://" in scheduler else {"scheduler_file": scheduler}
     try:
         with Client(**place, timeout=15) as client:
-            return client.dashboard_link if client.scheduler_info()["services"].get("dashboard") else None
+            return dashboard_of(client)
     except (OSError, TimeoutError):
         return None  # the build itself will say that nobody answers

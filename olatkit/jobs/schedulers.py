@@ -1,5 +1,6 @@
 """Run many small tasks on this machine or on a Dask cluster; a task is a function of a few names and numbers."""
 
+import importlib.metadata
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +26,7 @@ def run_tasks(
     workers: int | None = None,
     weights: Sequence[int] | None = None,
     progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> list[Any]:
     """Call ``function(*task)`` for every task and return the results in order.
 
@@ -42,6 +44,8 @@ def run_tasks(
         How much every task counts for progress; 1 each if None.
     progress : callable (done, total), optional
         Told after every task.
+    say : callable (str), optional
+        Told the address of the dashboard of 'processes', if it has one.
 
     Raises
     ------
@@ -72,7 +76,7 @@ def run_tasks(
     if scheduler == "threads":
         return _run_threads(function, tasks, workers or default_workers(), tell)
     if scheduler == "processes" or "://" in scheduler or Path(scheduler).is_file():
-        return _run_distributed(function, tasks, scheduler, workers or default_workers(), tell)
+        return _run_distributed(function, tasks, scheduler, workers or default_workers(), tell, say)
     raise ConfigError(
         f"scheduler {scheduler!r} is unknown, expected sync, threads, processes, tcp://host:port or a scheduler file"
     )
@@ -114,11 +118,15 @@ def _run_distributed(
     scheduler: str,
     workers: int,
     tell: Callable[[int], None],
+    say: Callable[[str], None] | None,
 ) -> list:
     """Dask distributed: local processes or a cluster that is already running."""
     with _quiet_dask(), _connect(scheduler, workers) as client:
         from distributed import as_completed
 
+        link = dashboard_of(client) if say and scheduler == "processes" else None
+        if say and link:
+            say(f"dashboard: {link}")
         futures = [client.submit(_one_thread, function, *task, pure=False) for task in tasks]
         order = {future.key: i for i, future in enumerate(futures)}
         results: dict[int, Any] = {}
@@ -136,6 +144,17 @@ def _run_distributed(
         if len(results) < len(tasks):
             raise _lost(scheduler)
         return [results[i] for i in range(len(tasks))]
+
+
+def dashboard_of(client: Any) -> str | None:
+    """Address of a scheduler's dashboard; None if it has none, or lacks bokeh, which draws it."""
+    if not client.scheduler_info()["services"].get("dashboard"):
+        return None
+    try:
+        client.run_on_scheduler(importlib.metadata.version, "bokeh")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return str(client.dashboard_link)
 
 
 def _lost(scheduler: str, why: str = "") -> OlatkitError:

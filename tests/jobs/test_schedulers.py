@@ -1,5 +1,6 @@
 """Running tasks here, in threads, in processes and on a cluster."""
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -32,6 +33,7 @@ def opencv_threads():
 
 
 TASKS = [(n,) for n in range(10)]
+BOKEH = importlib.util.find_spec("bokeh") is not None
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +59,16 @@ def test_the_link_of_a_dashboard_is_found():
     with LocalCluster(
         n_workers=0, processes=False, dashboard_address="127.0.0.1:0", protocol="tcp", host="127.0.0.1",
     ) as running:
-        assert dashboard_link(running.scheduler_address) == running.dashboard_link
+        # Without bokeh the page says no more than that it needs bokeh.
+        assert dashboard_link(running.scheduler_address) == (running.dashboard_link if BOKEH else None)
     assert dashboard_link("threads") is None
+
+
+def test_processes_tell_of_their_dashboard():
+    said = []
+    run_tasks(square, TASKS[:1], scheduler="processes", workers=1, say=said.append)
+    assert len(said) == bool(BOKEH)
+    assert all(line.startswith("dashboard: http://127.0.0.1:") for line in said)
 
 
 @pytest.mark.parametrize("kind", ["sync", "threads", "tcp"])
