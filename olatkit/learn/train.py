@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from olatkit.learn.average import update_average
+from olatkit.learn.average import update_average, update_statistics
 from olatkit.learn.checkpoint import find_checkpoints, open_run
 from olatkit.learn.config import TrainConfig
 from olatkit.learn.critic import CriticPasses
@@ -109,6 +109,9 @@ def _train_stage(
             group["lr"] = learning_rate(config, stage, state.step)
         state.optimizer.step()
         update_average(state.average, state.network, config.average, state.step)
+        with precision(config, ranks.device):
+            lights = samples[-1].target_light.repeat_interleave(2, dim=0)
+            update_statistics(state.average, samples[-1].input_srgb.flatten(0, 1), lights, state.step)
         state.step += 1
         state.pairs += stage.batch * config.accumulate
         reporter.after_step(state, stage, made, samples[-1], validation)
