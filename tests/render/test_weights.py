@@ -1,69 +1,30 @@
-"""Light weights: no light is lost, none is invented, and each goes to the right lamp."""
+"""Light weights obey their laws: nothing is lost, cells are cells, turning and mirroring change nothing."""
 
-from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.spatial import SphericalVoronoi
+from weight_laws import (
+    CELLS,
+    DOUBLE,
+    RIGS,
+    SHARED,
+    SIZES,
+    check_light_at_every_lamp,
+    check_white_sky,
+    dome_rig,
+    hemisphere_rig,
+    random_map,
+    random_rig,
+    ring_rig,
+)
 
 from olatkit.envmap import EnvironmentMap
 from olatkit.geometry import direction_to_uv, fibonacci_directions, latlong_directions, rotation_y, row_solid_angles
 from olatkit.render.weights import METHODS, cell_areas, cell_matrix, light_weights, lost_power
 from olatkit.rig import LightRig, default_rig
-
-DOUBLE = 1e-12  # sums of doubles
-CELLS = ("voronoi", "nearest")  # every pixel, or part of one, belongs to one light
-SHARED = ("barycentric", "lobe")  # pixels are shared by several lights
-SIZES = [(16, 16), (64, 128), (37, 53), (512, 1024)]
-
-
-def random_map(height: int = 64, width: int = 128, seed: int = 0) -> EnvironmentMap:
-    """A map of five decades of brightness in colour."""
-    return EnvironmentMap(np.exp(np.random.default_rng(seed).normal(0, 3, (height, width, 3))).astype(np.float32))
-
-
-def random_rig(lights: int, seed: int = 0) -> LightRig:
-    directions = np.random.default_rng(seed).normal(size=(lights, 3))
-    return LightRig("random", directions / np.linalg.norm(directions, axis=1, keepdims=True))
-
-
-@cache
-def hemisphere_rig() -> LightRig:
-    """Lights of the upper half of an even dome of 200."""
-    directions = fibonacci_directions(200, 20)
-    return LightRig("hemisphere", directions[directions[:, 1] > 0])
-
-
-@cache
-def dome_rig() -> LightRig:
-    """As many lights as the largest dome in use."""
-    return LightRig("dome", fibonacci_directions(331, 20), 1.3 * fibonacci_directions(331, 20))
-
-
-RIGS = {"default": default_rig, "dome": dome_rig, "hemisphere": hemisphere_rig}
-
-
-def ring_rig() -> LightRig:
-    """Rings of equal height with a lamp at each pole, as domes are built: cell edges run along meridians."""
-    lights = [(0.0, 1.0, 0.0), (0.0, -1.0, 0.0)]
-    for elevation, count in ((60, 6), (30, 12), (0, 18), (-30, 12)):
-        azimuth = np.arange(count) * 2 * np.pi / count + 0.1
-        c, s = np.cos(np.radians(elevation)), np.sin(np.radians(elevation))
-        lights += [(c * np.sin(a), s, c * np.cos(a)) for a in azimuth]
-    return LightRig("rings", np.array(lights))
-
-
-def check_white_sky(rig: LightRig, size: tuple[int, int]) -> None:
-    """Within 0.1 % of exact areas, the promised accuracy, checked with nearly two orders of magnitude in hand."""
-    white = EnvironmentMap(np.ones((*size, 3), np.float32))
-    exact = SphericalVoronoi(rig.directions).calculate_areas()
-    weights = light_weights(white, rig)
-    np.testing.assert_allclose(weights, np.repeat(exact[:, None], 3, axis=1), rtol=2e-5)
-    assert weights.sum(axis=0) == pytest.approx(4 * np.pi, rel=DOUBLE)
-
 
 # 1. No light is lost.
 
@@ -116,16 +77,6 @@ def test_white_sky_of_few_and_symmetric_lights(directions: list[list[float]]) ->
 
 
 # 3. Light within one cell goes to one lamp.
-
-def check_light_at_every_lamp(rig: LightRig, method: str) -> None:
-    """A pixel at a lamp, on a map so fine that it lies wholly in the lamp's cell."""
-    for light in range(len(rig)):
-        u, v = direction_to_uv(rig.directions[light])
-        radiance = np.zeros((128, 256, 3), np.float32)
-        radiance[min(int(v * 128), 127), int(u * 256) % 256] = 1000
-        weights = light_weights(EnvironmentMap(radiance), rig, method=method)
-        assert np.flatnonzero(weights[:, 0]).tolist() == [light]
-
 
 @pytest.mark.parametrize("make_rig", RIGS.values(), ids=RIGS)
 @pytest.mark.parametrize("method", CELLS)
@@ -307,84 +258,6 @@ def test_near_field_needs_positions_and_a_subject_within_them() -> None:
         light_weights(random_map(), rig, subject_m=(0, 1.5, 0))
 
 
-# Suns, dead lights, partial domes.
-
-@pytest.mark.parametrize("make_rig", RIGS.values(), ids=RIGS)
-@pytest.mark.parametrize("method", METHODS)
-def test_a_sun_of_constant_power_shines_alike_from_everywhere(method: str, make_rig) -> None:
-    """Sum of the weights of a sun of power 1 anywhere on the sphere: 1 at 16x16 and at full size."""
-    rig, rng = make_rig(), np.random.default_rng(0)
-    solid_angles = row_solid_angles(128, 256)
-    rows = np.searchsorted(np.cumsum(solid_angles) * 256 / (4 * np.pi), rng.random(60))
-    for row, column in zip(rows, rng.integers(256, size=60), strict=True):
-        radiance = np.zeros((128, 256, 3), np.float32)
-        radiance[row, column] = 1 / solid_angles[row]
-        brightness = light_weights(EnvironmentMap(radiance).downsample(), rig, method=method).sum(axis=0)
-        np.testing.assert_allclose(brightness, 1, atol=1e-4)
-
-
-def test_a_moving_sun_keeps_its_power_at_16x16_and_over_the_lights() -> None:
-    rig, bright = default_rig(), 1e5
-    for elevation_deg in (-88, -60, -5, 5, 20, 45, 60, 70, 75, 80, 88):
-        for azimuth_deg in (3, 200):
-            e, a = np.radians(elevation_deg), np.radians(azimuth_deg)
-            sun = np.array([np.cos(e) * np.sin(a), np.sin(e), np.cos(e) * np.cos(a)])
-            # A few pixels across, on a dim sky.
-            lit = latlong_directions(256, 512) @ sun > np.cos(np.radians(0.8))
-            environment = EnvironmentMap(np.where(lit[..., None], bright, 0.1) * np.ones(3, np.float32))
-            small = environment.downsample(16, 16)
-            np.testing.assert_allclose(small.power / environment.power, 1, atol=1e-4)
-            np.testing.assert_allclose(light_weights(small, rig).sum(axis=0) / environment.power, 1, atol=1e-4)
-
-
-def test_dead_lights_weigh_nothing_and_their_cells_go_to_neighbours() -> None:
-    rig = default_rig()
-    enabled = np.ones(114, bool)
-    enabled[[4, 60]] = False
-    damaged = LightRig("damaged", rig.directions, enabled=enabled)
-    before, after = cell_areas(rig), cell_areas(damaged)
-    assert after[[4, 60]].tolist() == [0, 0]
-    assert after.sum() == pytest.approx(4 * np.pi, rel=DOUBLE)
-    grown = np.flatnonzero(after > before * (1 + 1e-6))
-    assert (rig.directions[grown] @ rig.directions[[4, 60]].T).max(axis=1).min() > np.cos(np.radians(45))
-    exact = SphericalVoronoi(rig.directions[enabled]).calculate_areas()
-    np.testing.assert_allclose(after[enabled], exact, rtol=1e-4)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_dead_lights_weigh_nothing_with_any_method(method: str) -> None:
-    rig, environment = default_rig(), random_map(32, 64)
-    enabled = np.arange(114) % 9 != 4
-    weights = light_weights(environment, LightRig("damaged", rig.directions, rig.positions, enabled=enabled), method=method)
-    assert not weights[~enabled].any()
-    np.testing.assert_allclose(weights.sum(axis=0), environment.power, rtol=DOUBLE)
-
-
-@pytest.mark.parametrize("angle_deg", [5, 40, 90, 120, 180])
-@pytest.mark.parametrize("direction", [(0, 1, 0), (0, -1, 0), (0, 0, 1), (0.6, 0.64, -0.48)])
-def test_a_limited_cell_is_a_cap(angle_deg: float, direction: tuple[float, float, float]) -> None:
-    rig = LightRig("one", np.array([direction]))
-    cap = 2 * np.pi * (1 - np.cos(np.radians(angle_deg)))
-    # A cap meets the meridians at its sides tangentially: the promised 0.1 %, without the usual margin.
-    assert cell_areas(rig, max_angle_deg=angle_deg)[0] == pytest.approx(cap, rel=1e-3)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_a_partial_dome_loses_what_it_does_not_cover_and_says_so(method: str) -> None:
-    dome = hemisphere_rig()
-    white = EnvironmentMap(np.ones((64, 128, 3), np.float32))
-    whole, limited = (light_weights(white, dome, method=method, max_angle_deg=a) for a in (None, 11))
-    assert whole.max() > 3 * np.median(whole)  # the lowest lights swallow the hole
-    assert limited.max() < 2 * np.median(limited)
-    lost = lost_power(white, limited)
-    assert (lost > 0.3).all()
-    assert (lost < 0.5).all()
-    np.testing.assert_allclose(limited.sum(axis=0), 4 * np.pi * (1 - lost), rtol=DOUBLE)
-    if method in CELLS:  # light inside a cell is not changed by the limit
-        top = int(dome.directions[:, 1].argmax())
-        np.testing.assert_allclose(limited[top], whole[top], rtol=DOUBLE)
-
-
 def test_rigs_with_equal_lights_share_a_matrix_and_gains_play_no_part() -> None:
     rig = random_rig(20)
     other = LightRig("other name", random_rig(20).directions, gains=np.full((20, 3), 2.0))
@@ -413,101 +286,3 @@ def test_the_cache_forgets_the_oldest_matrices_when_it_is_full(monkeypatch: pyte
     for lights in (21, 22, 23, 24):
         cell_matrix(default_rig(lights), 16, 16)
     assert cell_matrix(default_rig(20), 16, 16) is not first
-
-
-# All laws on the published maps, for three rigs.
-
-@pytest.fixture(scope="module")
-def real_rigs(test_data: Path) -> dict[str, LightRig]:
-    from olatkit.io.documents import read_rig
-
-    dome = read_rig(test_data / "rigs" / "dome_331.csv")
-    assert len(dome) == 331
-    return {"default": default_rig(), "dome": dome, "hemisphere": hemisphere_rig()}
-
-
-@pytest.mark.real_data
-def test_white_sky_of_the_real_dome(real_rigs: dict[str, LightRig]) -> None:
-    for size in ((16, 16), (512, 1024)):
-        check_white_sky(real_rigs["dome"], size)
-
-
-@pytest.mark.slow
-@pytest.mark.real_data
-@pytest.mark.parametrize("method", METHODS)
-def test_a_sun_of_constant_power_over_the_lights_of_the_real_dome(method: str, real_rigs: dict[str, LightRig]) -> None:
-    """Every pixel of the sphere with the power of 1: the weights of any sun are a mean of these."""
-    for rig in real_rigs.values():
-        for height, width in ((16, 16), (64, 128)):
-            shone = np.asarray(cell_matrix(rig, height, width, method=method).sum(axis=0)).reshape(height, width)
-            np.testing.assert_allclose(shone / row_solid_angles(height, width)[:, None], 1, atol=1e-4)
-    if method in CELLS:
-        check_light_at_every_lamp(real_rigs["dome"], method)
-
-
-MAPS = (
-    "apartment.hdr", "bridge.hdr", "city.exr", "city.hdr", "courtyard.exr", "forest.exr", "forest.hdr", "interior.exr",
-    "lobby.hdr", "night.exr", "night.hdr", "studio.exr", "studio.hdr", "sunrise.exr", "sunrise.hdr", "sunset.exr",
-    "sunset.hdr", "venice.hdr",
-)
-
-
-@pytest.mark.slow
-@pytest.mark.real_data
-@pytest.mark.parametrize("name", MAPS)
-def test_laws_on_published_maps(name: str, test_data: Path, real_rigs: dict[str, LightRig]) -> None:
-    from olatkit.io.environments import read_environment
-
-    whole = read_environment(test_data / "hdri" / name)
-    small, medium = whole.downsample(), whole.downsample(64, 128)
-    np.testing.assert_allclose(small.power, whole.power, rtol=1e-6)  # stored as float32
-    for rig in real_rigs.values():
-        for method in METHODS:
-            for environment in (small, medium, *((whole,) if method in CELLS else ())):
-                weights = light_weights(environment, rig, method=method)
-                np.testing.assert_allclose(weights.sum(axis=0), environment.power, rtol=DOUBLE)
-                assert (weights >= 0).all()
-        limited = light_weights(medium, rig, max_angle_deg=12)
-        covered = cell_matrix(rig, 64, 128, max_angle_deg=12).sum(axis=0).reshape(64, 128, 1)
-        np.testing.assert_allclose(limited.sum(axis=0), (medium.radiance * covered).sum(axis=(0, 1)), rtol=DOUBLE)
-        np.testing.assert_allclose(lost_power(medium, limited), 1 - limited.sum(axis=0) / medium.power, atol=DOUBLE)
-    # By any angle, whole columns or not, about any axis.
-    turns = [whole.rotate(*angles) for angles in ((33.3, 0, 0), (10, 20, -70), (0, 90, 0))]
-    for rig in real_rigs.values():
-        for turned in turns:
-            np.testing.assert_allclose(light_weights(turned, rig).sum(axis=0), whole.power, rtol=1e-6)  # float32
-        check_turned_with_the_rig(medium, rig)
-        check_mirrored_with_the_rig(medium, rig)
-        check_linear(medium, rig)
-
-
-def check_turned_with_the_rig(environment: EnvironmentMap, rig: LightRig) -> None:
-    """Law 4 on a map of 128 columns; with the smooth methods for one turn, which tells as much and takes less time."""
-    for columns in (1, 8, 37, 64):
-        yaw_deg = -360 * columns / 128
-        turned = LightRig("turned", rig.directions @ rotation_y(yaw_deg).T)
-        for method in ("voronoi", *(SHARED if columns == 37 else ())):
-            weights = light_weights(environment, rig, method=method)
-            again = light_weights(environment.rotate(yaw_deg), turned, method=method)
-            np.testing.assert_allclose(again, weights, atol=DOUBLE * weights.max())
-
-
-def check_mirrored_with_the_rig(environment: EnvironmentMap, rig: LightRig) -> None:
-    """Law 5 for the right half of a rig and its mirror image."""
-    half = rig.directions[rig.directions[:, 0] > 0.03]
-    symmetric = LightRig("symmetric", np.concatenate([half, half * [-1, 1, 1]]))
-    mirrored = EnvironmentMap(environment.radiance[:, ::-1])
-    for method in ("voronoi", *SHARED):
-        swapped = np.roll(light_weights(environment, symmetric, method=method), len(half), axis=0)
-        again = light_weights(mirrored, symmetric, method=method)
-        np.testing.assert_allclose(again, swapped, atol=1e-9 * swapped.max())
-
-
-def check_linear(environment: EnvironmentMap, rig: LightRig) -> None:
-    """The map and its picture upside down, mixed; the mix is rounded to float32."""
-    other = EnvironmentMap(environment.radiance[::-1])
-    mixed = EnvironmentMap(2 * environment.radiance + other.radiance)
-    for method in METHODS:
-        expected = 2 * light_weights(environment, rig, method=method) + light_weights(other, rig, method=method)
-        found = light_weights(mixed, rig, method=method)
-        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6 * expected.max())
