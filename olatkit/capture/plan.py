@@ -13,7 +13,7 @@ from olatkit.capture.demultiplex import Demultiplexer
 from olatkit.capture.flicker import find_bad_frames
 from olatkit.capture.prepare import FrameWindow
 from olatkit.capture.region import Region
-from olatkit.capture.survey import choose_region, find_ambient, find_crosstalk, find_subject, saturated_share
+from olatkit.capture.survey import check_box, choose_region, find_ambient, find_crosstalk, find_subject, saturated_share
 from olatkit.capture.sync import PhaseEstimate, PhaseTrack, find_phase, track_phase
 from olatkit.capture.windows import reference_ticks
 from olatkit.errors import CaptureError, ConfigError
@@ -124,7 +124,7 @@ def plan_capture(
     """
     camera = camera or CameraCalibration()
     config = _with_noise(config or IngestConfig(), camera)
-    first, stop = check_input(stream, rig, schedule, span)
+    first, stop = check_input(stream, rig, schedule, span, size, box)
     every_tick = ticks_from_times(stream.times_s, stream.frame_rate_hz)
     used = slice(first, stop)
     estimate, shown = _find_phase(features[used], every_tick[used], schedule, rig, phase)
@@ -182,14 +182,16 @@ def plan_capture(
 
 
 def check_input(
-    stream: FrameStream, rig: LightRig, schedule: LightingSchedule, span: tuple[int, int] | None
+    stream: FrameStream, rig: LightRig, schedule: LightingSchedule, span: tuple[int, int] | None,
+    size: tuple[int, int] | None = None, box: tuple[int, int, int, int] | str = "auto",
 ) -> tuple[int, int]:
     """First frame to use and the one after the last, once all that can be told without looking at a frame is right.
 
     Raises
     ------
     ConfigError
-        Rig and schedule disagree, the schedule cannot be followed, or frames outside the file are asked for.
+        Rig and schedule disagree, the schedule cannot be followed, or frames outside the file, a size that the camera has
+        not or a box outside the pictures are asked for.
     CaptureError
         Fewer frames than a cycle.
     """
@@ -204,6 +206,9 @@ def check_input(
             f"{stream.name}: {stop - first} frames are shorter than one cycle of {schedule.cycle}; "
             "record a longer take or give the right schedule"
         )
+    if size is not None:
+        _largest_crop(*stream.shape[:2], size)
+    check_box(box, size or stream.shape[:2])
     return first, stop
 
 

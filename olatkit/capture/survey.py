@@ -102,11 +102,8 @@ def choose_region(
     if box == "full":
         return (0, 0, height, width), np.ones((height, width), bool)
     if not isinstance(box, str):
+        check_box(box, (height, width))
         top, left, h, w = box
-        if top < 0 or left < 0 or h < 16 or w < 16 or top + h > height or left + w > width:
-            raise ConfigError(
-                f"region {w}x{h} at ({left}, {top}) does not lie in the picture of {width}x{height}, or is under 16 pixels"
-            )
         top, left = (top // 2 * 2, left // 2 * 2) if even else (top, left)
         return (top, left, h, w), np.ones((h, w), bool)
     # A threshold well below Otsu's keeps dark hair and clothes inside the region.
@@ -117,6 +114,17 @@ def choose_region(
     bottom, right = min(int(rows[-1]) + extra + 1, height), min(int(columns[-1]) + extra + 1, width)
     grown = cv2.dilate(subject.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * extra + 1,) * 2))
     return (top, left, bottom - top, right - left), grown[top:bottom, left:right] > 0
+
+
+def check_box(box: tuple[int, int, int, int] | str, shape: tuple[int, int]) -> None:
+    """Raise ConfigError if a box that was given does not lie in pictures of ``shape`` (H, W), or is under 16 pixels."""
+    if isinstance(box, str):
+        return
+    (top, left, h, w), (height, width) = box, shape
+    if top < 0 or left < 0 or h < 16 or w < 16 or top + h > height or left + w > width:
+        raise ConfigError(
+            f"region {w}x{h} at ({left}, {top}) does not lie in the picture of {width}x{height}, or is under 16 pixels"
+        )
 
 
 def saturated_share(frames: FrameWindow, d: Demultiplexer, ticks: np.ndarray, subject_pixels: int) -> float:

@@ -130,7 +130,8 @@ def ingest(
         refuse_existing(report_path(out), overwrite=overwrite)
     stream = open_stream(source) if transfer is None else open_stream(source, transfer=transfer)
     rig_, schedule_ = read_rig(rig), read_schedule(schedule)
-    whole = check_input(stream, rig_, schedule_, (span[0] or 0, len(stream) if span[1] is None else span[1]))
+    asked = span[0] or 0, len(stream) if span[1] is None else span[1]
+    whole = check_input(stream, rig_, schedule_, asked, size, box)
     features = scan_features(source, stream, transfer, scheduler, workers, scan_progress)
     config = config or IngestConfig()
     camera = read_calibration(

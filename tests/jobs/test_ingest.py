@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -252,11 +253,16 @@ def test_wrong_schedule(tmp_path):
         run(folder, tmp_path / "x.olat.h5")
 
 
-def test_frames_outside_the_file(recorded, tmp_path):
+@pytest.mark.parametrize("asked, message", [
+    ({"span": (10, 500)}, "frames 10 to 500 asked for, the file has frames 0 to 89"),
+    ({"box": (0, 0, 400, 400)}, "region 400x400 at (0, 0) does not lie in the picture"),
+    ({"size": (480, 480)}, "size 480x480 is larger than the camera's"),
+])
+def test_what_the_file_has_not_is_told_before_frames_are_looked_at(recorded, tmp_path, asked, message):
     looks = []
-    with pytest.raises(ConfigError, match="frames 10 to 500 asked for, the file has frames 0 to 89"):
-        run(recorded, tmp_path / "x.olat.h5", span=(10, 500), scan_progress=lambda *counts: looks.append(counts))
-    assert looks == []  # what needs no look at the frames is told before the first
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        run(recorded, tmp_path / "x.olat.h5", scan_progress=lambda *counts: looks.append(counts), **asked)
+    assert looks == []
 
 
 def test_a_rig_of_another_stage_is_told_before_frames_are_looked_at(recorded, tmp_path):
