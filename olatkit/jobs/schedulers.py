@@ -26,7 +26,7 @@ def run_tasks(
     workers: int | None = None,
     weights: Sequence[int] | None = None,
     progress: Progress | None = None,
-    say: Callable[[str], None] | None = None,
+    say: Callable[[str], object] | None = None,
 ) -> list[Any]:
     """Call ``function(*task)`` for every task and return the results in order.
 
@@ -118,7 +118,7 @@ def _run_distributed(
     scheduler: str,
     workers: int,
     tell: Callable[[int], None],
-    say: Callable[[str], None] | None,
+    say: Callable[[str], object] | None,
 ) -> list:
     """Dask distributed: local processes or a cluster that is already running."""
     with _quiet_dask(), _connect(scheduler, workers) as client:
