@@ -73,7 +73,7 @@ def _relight(
     reader.read_tiles(row, tiles, codes)
     weights = light_weights_of(lights, lighting_matrix(header.rig)) * np.float32(header.kappa)
     out = np.empty((len(lights), 3, full, full), np.float32)
-    relight_tiles(codes, tiles, weights, window, out)
+    relight_tiles([(codes, tiles)], weights, window, out)
     whole = View(0, 0, full)
     labels = view_labels(torch.from_numpy(reader.read("parse", row)), whole, size)
     return view_pictures(torch.from_numpy(out), whole, size), (labels > 0).to(torch.float32)[None, None]

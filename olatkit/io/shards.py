@@ -27,6 +27,7 @@ none of its locks and no open HDF5 file, and survives a fork.
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -185,6 +186,17 @@ class ShardReader:
         for row, (y, x) in zip(out, tiles.tolist(), strict=True):
             self._unpack("olat", (index, 0, y, x, 0), row, room)
 
+    def each_tile(self, index: int, tiles: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """One of the stored ``tiles`` (n, 2) of an imageset after the other, codes (1, L, c, c, 3) and place (1, 2).
+
+        The codes are overwritten by the next: they are still in the processor's cache when they are used.
+        """
+        out = np.empty(self.header.chunk("olat"), np.uint16)
+        room = np.empty(int(self._chunks["olat"].size[index].max(initial=0)), np.uint8)
+        for place in tiles:
+            self._unpack("olat", (index, 0, *place.tolist(), 0), out, room)
+            yield out, place[None]
+
     def read(self, name: str, index: int | tuple[int, int], out: np.ndarray | None = None) -> np.ndarray:
         """One picture of a dataset other than ``olat``, e.g. ``read("full", t)`` or ``read("baked", (t, k))``."""
         at = index if isinstance(index, tuple) else (index,)
@@ -198,10 +210,8 @@ class ShardReader:
         _, lights, size, _, _ = self.header.shape("olat")
         out = np.full((lights, size, size, 3), BLACK, np.uint16)
         c = self.header.tile
-        tile = np.empty((1, lights, c, c, 3), np.uint16)
-        for place in self.stored_tiles(index):
-            self.read_tiles(index, place[None], tile)
-            y, x = place * c
+        for tile, place in self.each_tile(index, self.stored_tiles(index)):
+            y, x = place[0] * c
             out[:, y : y + c, x : x + c] = tile[0]
         return out
 

@@ -115,14 +115,17 @@ class PairReader:
             stored = {f"codes{step}": (kinds[step], np.uint16) for step in (0, 1)}
             where = {f"tiles{step}": (tiles[step].shape, np.int64) for step in (0, 1)}
             arrays = make_arrays({**shapes, **stored, **where, "weights": weights})
-        lights = np.zeros(0)
+        lights, weights_of = np.zeros(0), np.zeros(0)
         for step, (reader, row) in enumerate(places):
+            if step and self.relight:
+                relight_tiles(reader.each_tile(row, tiles[1]), weights_of[1], window, arrays.numpy("relit")[1])
+                continue
             codes = _scratch(kinds[step]) if self.relight else arrays.numpy(f"codes{step}")
             reader.read_tiles(row, tiles[step], codes)
             if step == 0:
                 lights, weights_of = self._draw_lightings(rng, reader, codes, tiles[0], mask)
             if self.relight:
-                relight_tiles(codes, tiles[step], weights_of[step], window, arrays.numpy("relit")[step])
+                relight_tiles([(codes, tiles[0])], weights_of[0], window, arrays.numpy("relit")[0])
             else:
                 arrays.numpy(f"tiles{step}")[...] = tiles[step]
                 arrays.numpy("weights")[step] = weights_of[step]

@@ -12,6 +12,7 @@ from olatkit.learn.pair_reading import PairRead
 from olatkit.learn.relight_tiles import relight_tiles_on
 from olatkit.learn.sample import LIGHT_SIZE, Sample
 from olatkit.learn.srgb import bytes_to_planes, decode_srgb, encode_srgb
+from olatkit.learn.used_memory import empty_tensor
 
 Device = torch.device | str
 
@@ -35,6 +36,8 @@ class _Slots:
 
     def __init__(self, count: int, size: int, device: Device) -> None:
         def room(*shape: int, kind: torch.dtype = torch.float32) -> Tensor:
+            if torch.device(device).type == "cpu":
+                return empty_tensor((count, *shape), kind)
             return torch.empty(count, *shape, dtype=kind, device=device)
 
         self.size, self.device = size, device
@@ -48,22 +51,22 @@ class _Slots:
         """Fill the samples from number ``first`` on with variants of a reading."""
         height, width = read.window[2:]
         arrays, device = read.arrays, self.device
-        full = bytes_to_planes(arrays.tensor("full", device))
-        labels = arrays.tensor("labels", device)
-        flow = arrays.tensor("flow", device).permute(0, 3, 1, 2).to(torch.float32)
+        full, labels = arrays.tensor("full", device), arrays.tensor("labels", device)
+        flow = arrays.tensor("flow", device).permute(0, 3, 1, 2)
         occluded = arrays.tensor("occluded", device)
         lights = torch.from_numpy(read.lights).to(device).permute(0, 1, 4, 2, 3)
         linear = None if "baked" in arrays else _relit(read, device)
         for at, (number, view) in enumerate(zip(chosen, views, strict=True), start=first):
             plain = not (view.flip or view.top or view.left) and view.side == height == width == self.size
-            self.full[at] = view_pictures(full, view, self.size)
             self.labels[at] = view_labels(labels, view, self.size)
-            self.flow[at] = view_flow(flow, view, self.size)
             self.light[at] = view_light(lights[number], view)
             self.pair[at] = read.key.pair
             if plain:
-                self.occluded[at, :, 0] = occluded
+                bytes_to_planes(full, self.full[at])
+                self.flow[at], self.occluded[at, :, 0] = flow, occluded
             else:
+                self.full[at] = view_pictures(bytes_to_planes(full), view, self.size)
+                self.flow[at] = view_flow(flow.to(torch.float32), view, self.size)
                 self.changed.append(at)
             if linear is not None:
                 count = len(read.views)
@@ -93,7 +96,7 @@ class _Slots:
                     inputs[at] = _degraded(self.clean[at], view)
         return Sample(
             input_srgb=inputs, clean_srgb=self.clean, target_srgb=self.target, full_srgb=self.full, labels=self.labels,
-            mask=(self.labels > 0).to(torch.float32)[:, :, None], flow=self.flow, occluded=self.occluded,
+            mask=self.labels.clamp(max=1).to(torch.float32)[:, :, None], flow=self.flow, occluded=self.occluded,
             input_light=self.light[:, :2], target_light=self.light[:, 2], pair=self.pair,
         )
 

@@ -1,25 +1,27 @@
 """The OLAT sum on tiles of codes: one matrix product per colour, on the CPU tile by tile or on a torch device at once."""
 
+from collections.abc import Iterable
+
 import numba
 import numpy as np
 import torch
 
 from olatkit.io.codes import BLACK, OFFSET, SCALE
-
-STEP, ROOT = np.float32(1 / SCALE), np.float32(2 * OFFSET**0.5)
+from olatkit.render.panels import GROUP, fill_panels, group_weights, make_panels, sum_panel
+from olatkit.render.vectors import PANEL
 
 
 def relight_tiles(
-    codes: np.ndarray, tiles: np.ndarray, weights: np.ndarray, window: tuple[int, int, int, int], out: np.ndarray
+    batches: Iterable[tuple[np.ndarray, np.ndarray]], weights: np.ndarray, window: tuple[int, int, int, int],
+    out: np.ndarray,
 ) -> None:
     """Relight tiles on the CPU; each is decoded and summed while it is in the processor's cache.
 
     Parameters
     ----------
-    codes : ndarray, shape (n, L, c, c, 3), uint16
-        Tiles with all their lights.
-    tiles : ndarray, shape (n, 2)
-        Row and column of every tile in the picture's grid of tiles.
+    batches : iterable of pairs of ndarray
+        Codes (n, L, c, c, 3) uint16 of n tiles with all their lights, and rows and columns (n, 2) of the tiles in the
+        picture's grid of tiles.
     weights : ndarray, shape (K, L, 3), float32
         K lightings.
     window : tuple
@@ -27,18 +29,11 @@ def relight_tiles(
     out : ndarray, shape (K, 3, h, w), float32
         Filled with linear radiance; 0 where no tile lies.
     """
-    n, lights, c = codes.shape[:3]
-    top, left = window[:2]
     out[...] = 0
-    factors = torch.from_numpy(np.ascontiguousarray(weights.transpose(2, 0, 1), np.float32))
-    planes, line = np.empty((3, lights, c * c), np.float32), np.empty(3 * c * c, np.float32)
-    relit = torch.empty(3, len(weights), c * c)
-    source, result = torch.from_numpy(planes), relit.numpy().reshape(3, -1, c, c).transpose(1, 0, 2, 3)
-    for tile, (row, column) in zip(codes.reshape(n, lights, -1), tiles.tolist(), strict=True):
-        _decode_planes(tile, line, planes)
-        torch.bmm(factors, source, out=relit)
-        y, x = row * c - top, column * c - left
-        out[..., y : y + c, x : x + c] = result
+    groups = group_weights(weights)
+    for codes, tiles in batches:
+        n, lights, c = codes.shape[:3]
+        _sum_tiles(codes.reshape(n, lights, c * c, 3), groups, tiles * c - np.array(window[:2]), c, out)
 
 
 def relight_tiles_on(
@@ -65,14 +60,22 @@ def decode_on(codes: torch.Tensor) -> torch.Tensor:
 
 
 @numba.njit(cache=True, nogil=True)
-def _decode_planes(codes, line, planes):
-    """Codes (L, 3 P) to radiance in colour planes (3, L, P), by the curve: vector instructions know no table."""
-    for light in range(len(codes)):
-        row, red, green, blue = codes[light], planes[0, light], planes[1, light], planes[2, light]
-        for i in range(len(row)):
-            root = np.float32(np.int32(row[i]) - BLACK) * STEP
-            line[i] = root * (abs(root) + ROOT)
-        for p in range(len(red)):
-            red[p] = line[3 * p]
-            green[p] = line[3 * p + 1]
-            blue[p] = line[3 * p + 2]
+def _sum_tiles(codes, weights, corners, c, out):
+    """Fill the tiles of ``out`` (K, 3, h, w) at ``corners`` (n, 2) [px] with sums over ``codes`` (n, L, c c, 3)."""
+    lit, panels = np.arange(codes.shape[1]), make_panels(codes.shape[1])
+    relit = np.empty((3, len(weights) * GROUP, -(-c * c // PANEL) * PANEL), np.float32)
+    for tile in range(len(codes)):
+        for low in range(0, c * c, len(panels) * PANEL):
+            high = min(low + len(panels) * PANEL, c * c)
+            fill_panels(codes[tile], lit, low, high, panels)
+            for g in range(len(weights)):
+                for j in range(-(-(high - low) // PANEL)):
+                    first = low + j * PANEL
+                    sum_panel(weights[g], panels[j], relit[:, g * GROUP : (g + 1) * GROUP, first : first + PANEL])
+        top, left = corners[tile]
+        for k in range(len(out)):
+            for channel in range(3):
+                for y in range(c):
+                    source, target = relit[channel, k, y * c : (y + 1) * c], out[k, channel, top + y, left : left + c]
+                    for x in range(c):
+                        target[x] = source[x]

@@ -2,25 +2,21 @@
 
 Pixels are gathered in panels: PANEL pixels of all lights, colours apart, one light after the other, so that a product
 reads memory in order. Sums of GROUP lightings over a panel fill the vector registers and leave them only when the last
-light is added. The compiler has to be told such things vector by vector. This module imports numba: load it where
-pictures are made.
+light is added. This module imports numba: load it where pictures are made.
 """
 
 from typing import Any
 
-import llvmlite.binding
 import numba
 import numpy as np
-from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-# Values of a vector register, and vectors of a panel. GROUP * VECTORS sums, a vector of every colour plane and a weight
-# are all that 16 registers hold.
-WIDTH = 16 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 8
-VECTORS, GROUP = 3, 4
-PANEL = VECTORS * WIDTH
+from olatkit.render.vectors import PANEL, VECTORS, WIDTH, Vectors, join, split
+
+# Lightings of a product: GROUP * VECTORS sums, the panel's vectors and a weight are all that 16 registers hold.
+GROUP = 4
 # Bytes of panels that are made at a time: they stay in the second-level cache for all lightings, and are long enough
 # runs of every image for the processor to read ahead.
 CACHE = 2**19
@@ -29,25 +25,29 @@ CACHE = 2**19
 LIGHTS = 256
 
 
+def group_weights(weights: np.ndarray) -> np.ndarray:
+    """Weights (K, L, 3) in the order of the products, (groups, 3, L, GROUP) float32; the last group is padded with zeros."""
+    count, lights, _ = weights.shape
+    groups = -(-count // GROUP)
+    padded = np.zeros((groups * GROUP, lights, 3), np.float32)
+    padded[:count] = weights
+    return np.ascontiguousarray(padded.reshape(groups, GROUP, lights, 3).transpose(0, 3, 2, 1))
+
+
 @numba.njit(cache=True, nogil=True)
 def sum_lightings(images, lit, weights, out, start, stop):
     """Fill pixels ``start`` to ``stop`` of ``out`` (K, P, 3) with K sums over ``images`` (L, P, 3).
 
-    ``weights`` is (groups, 3, len(lit), GROUP), the last group padded with zeros beyond K.
+    ``weights`` is that of :func:`group_weights` for the lights ``lit``.
     """
-    run = max(1, CACHE // (12 * PANEL * max(len(lit), 1)))
-    panels = np.empty((run, 3, len(lit), PANEL), np.float32)
-    sums, rest = np.empty((3, GROUP, PANEL), np.float32), np.zeros((PANEL, 3), np.float32)
-    for low in range(start, stop, run * PANEL):
-        high = min(low + run * PANEL, stop)
+    panels, sums = make_panels(len(lit)), np.empty((3, GROUP, PANEL), np.float32)
+    rest = np.zeros((PANEL, 3), np.float32)
+    for low in range(start, stop, len(panels) * PANEL):
+        high = min(low + len(panels) * PANEL, stop)
         fill_panels(images, lit, low, high, panels)
         for g in range(len(weights)):
             for j in range(-(-(high - low) // PANEL)):
-                sums[...] = 0
-                for channel in range(3):
-                    for i in range(0, len(lit), LIGHTS):
-                        some = slice(i, min(i + LIGHTS, len(lit)))
-                        add_product(weights[g, channel, some], panels[j, channel, some], sums[channel])
+                sum_panel(weights[g], panels[j], sums)
                 first = low + j * PANEL
                 for k in range(min(GROUP, len(out) - g * GROUP)):
                     if first + PANEL <= high:
@@ -58,10 +58,19 @@ def sum_lightings(images, lit, weights, out, start, stop):
 
 
 @numba.njit(cache=True, nogil=True)
+def make_panels(lights):
+    """Room for as many panels as are made at a time, (n, 3, lights, PANEL)."""
+    return np.empty((max(1, CACHE // (12 * PANEL * max(lights, 1))), 3, lights, PANEL), np.float32)
+
+
+@numba.njit(cache=True, nogil=True)
 def fill_panels(images, lit, start, stop, panels):
-    """Copy pixels ``start`` to ``stop`` of images (L, P, 3) to ``panels`` (n, 3, len(lit), PANEL), zeros behind them."""
+    """Fill ``panels`` (n, 3, len(lit), PANEL) with pixels ``start`` to ``stop`` of images (L, P, 3), zeros behind them.
+
+    Images are float32, or uint16 codes, which become radiance.
+    """
     whole, rest = (stop - start) // PANEL, (stop - start) % PANEL
-    padded = np.zeros((PANEL, 3), np.float32)
+    padded = np.zeros((PANEL, 3), images.dtype)
     for i in range(len(lit)):
         row = images[lit[i], start:stop]
         for j in range(whole):
@@ -71,116 +80,47 @@ def fill_panels(images, lit, start, stop, panels):
             split(padded, panels[whole, 0, i], panels[whole, 1, i], panels[whole, 2, i])
 
 
-@intrinsic
-def add_product(_typing: Any, weights: Any, panel: Any, sums: Any) -> Any:
-    """Add to ``sums`` (GROUP, PANEL) the product of ``weights`` (n, GROUP), transposed, and ``panel`` (n, PANEL)."""
+def _make_product(adds: bool) -> Any:
+    """A function that puts a product into ``sums``, or adds it to what is there."""
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        v = _Vectors(context, builder)
-        factors, values, out = v.arrays(signature, args)
-        lights = cgutils.unpack_tuple(builder, factors.shape)[0]
-        totals = [cgutils.alloca_once_value(builder, v.zero) for _ in range(GROUP * VECTORS)]  # will be registers
-        with cgutils.for_range(builder, lights) as loop:
-            pixels = [v.load(values, WIDTH * i, builder.mul(loop.index, v.place(PANEL))) for i in range(VECTORS)]
-            for k in range(GROUP):
-                weight = v.repeat(factors, k, builder.mul(loop.index, v.place(GROUP)))
-                for total, part in zip(totals[k * VECTORS : (k + 1) * VECTORS], pixels, strict=True):
-                    builder.store(v.add(builder.load(total), v.times(weight, part)), total)
-        for i, total in enumerate(totals):
-            v.store(v.add(v.load(out, WIDTH * i), builder.load(total)), out, WIDTH * i)
-        return context.get_dummy_value()
+    @intrinsic
+    def product(_typing: Any, weights: Any, panel: Any, sums: Any) -> Any:
+        """Weights (n, GROUP), transposed, times a panel (n, PANEL): ``sums`` (GROUP, PANEL), whose rows may lie apart."""
 
-    return types.void(weights, panel, sums), generate
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            v = Vectors(context, builder)
+            factors, values, out = v.arrays(signature, args)
+            lights = cgutils.unpack_tuple(builder, factors.shape)[0]
+            totals = [cgutils.alloca_once_value(builder, v.zero) for _ in range(GROUP * VECTORS)]  # will be registers
+            with cgutils.for_range(builder, lights) as loop:
+                pixels = [v.load(values, WIDTH * i, builder.mul(loop.index, v.place(PANEL))) for i in range(VECTORS)]
+                for k in range(GROUP):
+                    weight = v.repeat(factors, k, builder.mul(loop.index, v.place(GROUP)))
+                    for total, part in zip(totals[k * VECTORS : (k + 1) * VECTORS], pixels, strict=True):
+                        builder.store(v.add(builder.load(total), v.times(weight, part)), total)
+            row = builder.sdiv(cgutils.unpack_tuple(builder, out.strides)[0], v.place(4))
+            for i, total in enumerate(totals):
+                first, offset = builder.mul(row, v.place(i // VECTORS)), WIDTH * (i % VECTORS)
+                value = builder.load(total)
+                v.store(v.add(v.load(out, offset, first), value) if adds else value, out, offset, first)
+            return context.get_dummy_value()
 
+        return types.void(weights, panel, sums), generate
 
-@intrinsic
-def split(_typing: Any, pixels: Any, red: Any, green: Any, blue: Any) -> Any:
-    """Copy ``pixels`` (PANEL, 3) to three planes (PANEL,)."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        v = _Vectors(context, builder)
-        source, *planes = v.arrays(signature, args)
-        for i in range(0, PANEL, WIDTH):
-            three = [v.load(source, 3 * i + WIDTH * k) for k in range(3)]
-            for channel, plane in enumerate(planes):
-                # Value k of the plane is number 3 k + channel: no two of them have the same place in their vectors.
-                numbers = [3 * k + channel for k in range(WIDTH)]
-                places = [number % WIDTH for number in numbers]
-                vector_of = {number % WIDTH: number // WIDTH for number in numbers}
-                v.store(v.pick(v.blend(three, [vector_of[m] for m in range(WIDTH)]), places), plane, i)
-        return context.get_dummy_value()
-
-    return types.void(pixels, red, green, blue), generate
+    return product
 
 
-@intrinsic
-def join(_typing: Any, red: Any, green: Any, blue: Any, pixels: Any) -> Any:
-    """Copy three planes (PANEL,) to ``pixels`` (PANEL, 3)."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        v = _Vectors(context, builder)
-        *planes, target = v.arrays(signature, args)
-        for i in range(0, PANEL, WIDTH):
-            three = []
-            for channel, plane in enumerate(planes):
-                origin = {(3 * k + channel) % WIDTH: k for k in range(WIDTH)}
-                three.append(v.pick(v.load(plane, i), [origin[m] for m in range(WIDTH)]))
-            for k in range(3):
-                v.store(v.blend(three, [(WIDTH * k + m) % 3 for m in range(WIDTH)]), target, 3 * i + WIDTH * k)
-        return context.get_dummy_value()
-
-    return types.void(red, green, blue, pixels), generate
+_put_product, _add_product = _make_product(False), _make_product(True)
 
 
-class _Vectors:
-    """Vectors of WIDTH float32 in the intermediate language of the compiler; products and sums may be fused."""
+@numba.njit(cache=True, nogil=True)
+def sum_panel(weights, panel, sums):
+    """Fill ``sums`` (3, GROUP, PANEL) with a panel (3, n, PANEL) under a group of lightings (3, n, GROUP).
 
-    def __init__(self, context: Any, builder: Any) -> None:
-        self._context, self._builder = context, builder
-        self._type = ir.VectorType(ir.FloatType(), WIDTH)
-        self.zero = ir.Constant(self._type, [0.0] * WIDTH)
-
-    def arrays(self, signature: Any, args: Any) -> list[Any]:
-        """The arguments as arrays; all are contiguous."""
-        kinds = zip(signature.args, args, strict=True)
-        return [self._context.make_array(kind)(self._context, self._builder, value) for kind, value in kinds]
-
-    def place(self, offset: int) -> Any:
-        return ir.IntType(64)(offset)
-
-    def _at(self, array: Any, offset: int, first: Any) -> Any:
-        place = self.place(offset)
-        return self._builder.gep(array.data, [place if first is None else self._builder.add(first, place)])
-
-    def load(self, array: Any, offset: int, first: Any = None) -> Any:
-        """WIDTH values of an array from ``first + offset`` on."""
-        at = self._builder.bitcast(self._at(array, offset, first), self._type.as_pointer())
-        return self._builder.load(at, align=4)
-
-    def store(self, value: Any, array: Any, offset: int) -> None:
-        at = self._builder.bitcast(self._at(array, offset, None), self._type.as_pointer())
-        self._builder.store(value, at, align=4)
-
-    def repeat(self, array: Any, offset: int, first: Any) -> Any:
-        """A vector of one value of an array."""
-        value = self._builder.load(self._at(array, offset, first))
-        alone = self._builder.insert_element(ir.Constant(self._type, ir.Undefined), value, ir.IntType(32)(0))
-        return self.pick(alone, [0] * WIDTH)
-
-    def times(self, a: Any, b: Any) -> Any:
-        return self._builder.fmul(a, b, flags=("contract",))
-
-    def add(self, a: Any, b: Any) -> Any:
-        return self._builder.fadd(a, b, flags=("contract",))
-
-    def pick(self, a: Any, places: list[int]) -> Any:
-        """The elements of a vector in another order."""
-        return self._shuffle(a, a, places)
-
-    def blend(self, vectors: list[Any], chosen: list[int]) -> Any:
-        """At every place the element that one of three vectors has there."""
-        two = self._shuffle(*vectors[:2], [m + WIDTH * (which == 1) for m, which in enumerate(chosen)])
-        return self._shuffle(two, vectors[2], [m + WIDTH * (which == 2) for m, which in enumerate(chosen)])
-
-    def _shuffle(self, a: Any, b: Any, places: list[int]) -> Any:
-        return self._builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), places))
+    Its pixels are side by side; the rest may lie apart.
+    """
+    for channel in range(3):
+        _put_product(weights[channel, :LIGHTS], panel[channel, :LIGHTS], sums[channel])
+        for i in range(LIGHTS, panel.shape[1], LIGHTS):
+            last = min(i + LIGHTS, panel.shape[1])
+            _add_product(weights[channel, i:last], panel[channel, i:last], sums[channel])

@@ -94,18 +94,13 @@ def _sum_one(images: np.ndarray, lit: np.ndarray, weights: np.ndarray) -> np.nda
 
 def _sum_batch(images: np.ndarray, lit: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Many lightings: matrix products of weights and of pixels, which are gathered in panels."""
-    from olatkit.render.panels import GROUP, PANEL, sum_lightings
+    from olatkit.render.panels import PANEL, group_weights, sum_lightings
 
-    count = len(weights)
-    groups = -(-count // GROUP)
-    padded = np.zeros((groups, GROUP, len(lit), 3), np.float32)
-    padded.reshape(groups * GROUP, len(lit), 3)[:count] = weights
-    factors = np.ascontiguousarray(padded.transpose(0, 3, 2, 1))
-    flat = images.reshape(len(images), -1, 3)
-    out = np.empty((count, flat.shape[1], 3), np.float32)
+    flat, groups = images.reshape(len(images), -1, 3), group_weights(weights)
+    out = np.empty((len(weights), flat.shape[1], 3), np.float32)
     block = -(-flat.shape[1] // (SHARES * PANEL)) * PANEL
-    in_threads(lambda start, stop: sum_lightings(flat, lit, factors, out, start, stop), flat.shape[1], block)
-    return out.reshape(count, *images.shape[1:])
+    in_threads(lambda start, stop: sum_lightings(flat, lit, groups, out, start, stop), flat.shape[1], block)
+    return out.reshape(len(weights), *images.shape[1:])
 
 
 def in_threads(work: Callable[[int, int], None], length: int, block: int) -> None:

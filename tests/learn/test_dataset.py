@@ -25,6 +25,7 @@ from olatkit.learn.sample import join_batches, stack_samples
 from olatkit.learn.shared_arrays import make_arrays
 from olatkit.learn.srgb import decode_srgb as decode_tensor
 from olatkit.learn.srgb import encode_srgb as encode_tensor
+from olatkit.learn.used_memory import empty_tensor
 from olatkit.render.relight import relight
 from olatkit.render.sampling import LightingSampler
 
@@ -141,7 +142,7 @@ def test_tiles_are_summed_as_whole_pictures(window):
     stack = np.stack([codes[:, 8 * y : 8 * y + 8, 8 * x : 8 * x + 8] for y, x in tiles])
     expected = relight(decode(codes), weights)[:, top : top + h, left : left + w].transpose(0, 3, 1, 2)
     out = np.full((5, 3, h, w), np.nan, np.float32)
-    relight_tiles(stack, np.array(tiles), weights, window, out)
+    relight_tiles([(stack, np.array(tiles))], weights, window, out)
     np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-5)
     other = relight_tiles_on(
         torch.from_numpy(stack.view(np.int16)), torch.tensor(tiles), torch.from_numpy(weights), window
@@ -241,3 +242,17 @@ def test_samples_are_checked_and_stacked(shard_folder):
         join_batches([sample])
     with pytest.raises(TypeError, match="not a batch"):
         sample[0]
+
+
+def test_memory_is_used_again_only_when_the_last_view_is_gone() -> None:
+    first = empty_tensor((3, 70_000), torch.float32)
+    assert first.shape == (3, 70_000)
+    first[...] = 7
+    place, part = first.data_ptr(), first[1]
+    del first
+    second = empty_tensor((3, 70_000), torch.float32)
+    second[...] = 0
+    assert second.data_ptr() != place
+    assert part.eq(7).all()
+    del part
+    assert empty_tensor((200_000,), torch.float32).data_ptr() == place

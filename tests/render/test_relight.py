@@ -11,8 +11,9 @@ from olatkit.envmap import EnvironmentMap
 from olatkit.errors import ConfigError
 from olatkit.imageset import Imageset
 from olatkit.render.basis import BFLOAT16_PIXELS, LightingBasis
-from olatkit.render.panels import CACHE, GROUP, PANEL
+from olatkit.render.panels import CACHE, GROUP
 from olatkit.render.relight import BLOCK, SHARES, relight
+from olatkit.render.vectors import PANEL
 from olatkit.render.weights import cell_areas, light_weights
 from olatkit.rig import default_rig
 
