@@ -51,9 +51,9 @@ def sum_lightings(images, lit, weights, out, start, stop):
                 first = low + j * PANEL
                 for k in range(min(GROUP, len(out) - g * GROUP)):
                     if first + PANEL <= high:
-                        join(sums[0, k], sums[1, k], sums[2, k], out[g * GROUP + k, first : first + PANEL])
+                        join(sums[0, k], sums[1, k], sums[2, k], out[g * GROUP + k, first : first + PANEL])  # type: ignore[call-arg]
                     else:
-                        join(sums[0, k], sums[1, k], sums[2, k], rest)
+                        join(sums[0, k], sums[1, k], sums[2, k], rest)  # type: ignore[call-arg]
                         out[g * GROUP + k, first:high] = rest[: high - first]
 
 
@@ -74,10 +74,10 @@ def fill_panels(images, lit, start, stop, panels):
     for i in range(len(lit)):
         row = images[lit[i], start:stop]
         for j in range(whole):
-            split(row[j * PANEL : (j + 1) * PANEL], panels[j, 0, i], panels[j, 1, i], panels[j, 2, i])
+            split(row[j * PANEL : (j + 1) * PANEL], panels[j, 0, i], panels[j, 1, i], panels[j, 2, i])  # type: ignore[call-arg]
         if rest:
             padded[:rest] = row[whole * PANEL :]
-            split(padded, panels[whole, 0, i], panels[whole, 1, i], panels[whole, 2, i])
+            split(padded, panels[whole, 0, i], panels[whole, 1, i], panels[whole, 2, i])  # type: ignore[call-arg]
 
 
 def _make_product(adds: bool) -> Any:

@@ -131,7 +131,7 @@ class Vectors:
 
     def blend(self, vectors: list[Any], chosen: list[int]) -> Any:
         """At every place the element that one of three vectors has there."""
-        two = self._shuffle(*vectors[:2], [m + WIDTH * (which == 1) for m, which in enumerate(chosen)])
+        two = self._shuffle(vectors[0], vectors[1], [m + WIDTH * (which == 1) for m, which in enumerate(chosen)])
         return self._shuffle(two, vectors[2], [m + WIDTH * (which == 2) for m, which in enumerate(chosen)])
 
     def _shuffle(self, a: Any, b: Any, places: list[int]) -> Any:
