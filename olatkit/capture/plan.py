@@ -206,9 +206,10 @@ def check_input(
             f"{stream.name}: {stop - first} frames are shorter than one cycle of {schedule.cycle}; "
             "record a longer take or give the right schedule"
         )
+    height, width = stream.shape[:2]
     if size is not None:
-        _largest_crop(*stream.shape[:2], size)
-    check_box(box, size or stream.shape[:2])
+        _largest_crop(height, width, size)
+    check_box(box, size or (height, width))
     return first, stop
 
 

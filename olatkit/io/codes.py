@@ -69,7 +69,7 @@ def _decode(codes, table, out):
 @numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz", "arcp"})
 def _encode(values, runs, out, scale, offset, black):
     root = np.sqrt(offset)
-    beyond = 0
+    beyond = np.int64(0)
     for first, place, count in runs:
         source, target = values[first : first + count], out[place : place + count]
         limited = np.int32(0)
@@ -79,5 +79,5 @@ def _encode(values, runs, out, scale, offset, black):
             limited += np.int32(not ((code >= np.float32(0)) & (code < np.float32(4096))))
             code = code if code >= np.float32(0) else np.float32(0)
             target[i] = np.uint16(np.int32(min(code, np.float32(4095))))
-        beyond += limited
+        beyond += np.int64(limited)
     return beyond

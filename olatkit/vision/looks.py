@@ -14,6 +14,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+# Typed as what it is for callers: the compiler hands over the first argument itself.
+_intrinsic: Any = intrinsic
+
 BORDER = 4  # pixels around a padded picture: patches reach 3 beyond its edge, their vectors two thirds of a pixel more
 
 RUN = 64  # pixels whose places and weights are kept at a time, in the processor's first cache
@@ -149,7 +152,7 @@ def _cubic(x, weight):
     )
 
 
-@intrinsic
+@_intrinsic
 def _put_patch(_typing: Any, pixels: Any, first: Any, line: Any, weights: Any, i: Any, out: Any, at: Any) -> Any:
     """Write the bicubic sum (r, g, b) of the patch of 4x4 pixels that begins at ``first`` to ``out`` from ``at`` on.
 
@@ -166,7 +169,7 @@ def _put_patch(_typing: Any, pixels: Any, first: Any, line: Any, weights: Any, i
     return signature, generate
 
 
-@intrinsic
+@_intrinsic
 def _put_patches(
     _typing: Any, pixels1: Any, first1: Any, line1: Any, weights1: Any, pixels2: Any, first2: Any, line2: Any,
     weights2: Any, i: Any, out: Any, at: Any,
@@ -175,9 +178,12 @@ def _put_patches(
     signature = types.void(pixels1, first1, line1, weights1, pixels2, first2, line2, weights2, i, out, at)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        *looks, i, out, at = _with_data(context, builder, signature, args)
+        pixels1, first1, line1, weights1, pixels2, first2, line2, weights2, i, out, at = _with_data(
+            context, builder, signature, args
+        )
         v = _Vectors(builder)
-        v.store_colours(v.add(v.patch(*looks[:4], i), v.patch(*looks[4:], i)), out, at)
+        one, two = v.patch(pixels1, first1, line1, weights1, i), v.patch(pixels2, first2, line2, weights2, i)
+        v.store_colours(v.add(one, two), out, at)
         return context.get_dummy_value()
 
     return signature, generate
