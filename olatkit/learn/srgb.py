@@ -76,9 +76,9 @@ def _planes(pictures, out):
     for n in range(len(pictures)):
         picture, red, green, blue = pictures[n], out[n, 0], out[n, 1], out[n, 2]
         for p in range(0, whole, PANEL):
-            split(picture[p : p + PANEL], red[p : p + PANEL], green[p : p + PANEL], blue[p : p + PANEL])
+            split(picture[p : p + PANEL], red[p : p + PANEL], green[p : p + PANEL], blue[p : p + PANEL])  # type: ignore[call-arg]
         padded[: pixels - whole] = picture[whole:]
-        split(padded, sides[0], sides[1], sides[2])
+        split(padded, sides[0], sides[1], sides[2])  # type: ignore[call-arg]
         out[n, :, whole:] = sides[:, : pixels - whole]
 
 
