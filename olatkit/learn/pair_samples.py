@@ -56,14 +56,19 @@ class _Slots:
         occluded = arrays.tensor("occluded", device)
         lights = torch.from_numpy(read.lights).to(device).permute(0, 1, 4, 2, 3)
         linear = None if "baked" in arrays else _relit(read, device)
+        like: int | None = None  # a sample of this reading that was not changed: others copy what they share
         for at, (number, view) in enumerate(zip(chosen, views, strict=True), start=first):
             plain = not (view.flip or view.top or view.left) and view.side == height == width == self.size
             self.labels[at] = view_labels(labels, view, self.size)
             self.light[at] = view_light(lights[number], view)
             self.pair[at] = read.key.pair
-            if plain:
+            if plain and like is not None:
+                for shared in (self.full, self.flow, self.occluded):
+                    shared[at] = shared[like]
+            elif plain:
                 bytes_to_planes(full, self.full[at])
                 self.flow[at], self.occluded[at, :, 0] = flow, occluded
+                like = at
             else:
                 self.full[at] = view_pictures(bytes_to_planes(full), view, self.size)
                 self.flow[at] = view_flow(flow.to(torch.float32), view, self.size)
