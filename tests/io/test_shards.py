@@ -319,7 +319,7 @@ def test_an_index_and_files_that_disagree_are_noticed(shard_set, tmp_path):
     shutil.copytree(shard_set, copy)
     shards = read_index(copy).shards
     shutil.copyfile(copy / shards[3].file, copy / shards[0].file)
-    with pytest.raises(FormatError, match=r"shard-00000\.h5: holds .*take1.* index\.json says .*take0"):
+    with pytest.raises(FormatError, match=r"shard-00000\.h5: differs from .*index\.json.*: take take1 for take0"):
         ShardSet(copy).locate("take0", 0)
     (copy / shards[1].file).unlink()
     with pytest.raises(FormatError, match="no such shard"):
