@@ -14,18 +14,21 @@ help:
 	@echo "make bench     every benchmark"
 	@echo "make clean     remove $(VENV)/, $(DEMO)/, out/ and caches"
 
+# Editable in a form that a folder of the same name, such as this clone beside a user's script, does not hide.
+EDITABLE := --config-settings editable_mode=compat
+
 # A stamp keeps a second make from installing again; it ages with the files that say what to install.
 $(VENV)/installed: setup.cfg pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet -c constraints.txt -e .
+	$(PIP) install --quiet -c constraints.txt $(EDITABLE) -e .
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(PIP) install --quiet -c constraints.txt -e ".[dev]"
+	$(PIP) install --quiet -c constraints.txt $(EDITABLE) -e ".[dev]"
 	touch $@
 
 $(VENV)/installed-bench: $(VENV)/installed
-	$(PIP) install --quiet -c constraints.txt -e ".[bench]"
+	$(PIP) install --quiet -c constraints.txt $(EDITABLE) -e ".[bench]"
 	touch $@
 
 demo: $(VENV)/installed

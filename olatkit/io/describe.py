@@ -74,6 +74,10 @@ def _describe_folder(path: Path) -> Description:
         from olatkit.io.describe_take import describe_parts
 
         return describe_parts(path)
+    if (path / "index.json").is_file():
+        raise FormatError(f"{path}: a set of shards; `olatkit shards info {path}` explains it")
+    if (path / "train.yaml").is_file():
+        raise FormatError(f"{path}: the folder of a training; its step-N.json and metrics.csv can be read as they are")
     from olatkit.io.describe_stream import describe_stream
 
     return describe_stream(path)

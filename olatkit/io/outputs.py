@@ -10,7 +10,9 @@ from olatkit.errors import OutputExistsError
 
 
 def refuse_existing(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    """Raise OutputExistsError if ``path`` is there and ``overwrite`` is false."""
+    """Raise OutputExistsError if ``path`` is there and ``overwrite`` is false, or if it is a folder."""
+    if Path(path).is_dir():
+        raise OutputExistsError(f"{path}: is a folder, expected the name of a file to write")
     if not overwrite and Path(path).exists():
         raise OutputExistsError(f"{path}: already exists; give --overwrite to replace it, or choose another output")
 

@@ -206,6 +206,7 @@ def join_videos(
                 for place, (packet, shown) in enumerate(zip(packets, order, strict=True)):
                     packet.time_base = 1 / rate
                     packet.pts, packet.dts = start + shown, start + place - early
+                    packet.duration = 1
                     packet.stream = stream
                     out.mux(packet)
             start += len(order)

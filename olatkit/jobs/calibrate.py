@@ -22,6 +22,7 @@ from olatkit.jobs.schedulers import Progress
 from olatkit.vision.demosaic import demosaic
 
 BLOCK = 16  # frames that are in memory at once
+LIT_SHARE = 0.2  # of full scale: ambient light may be in a dark frame, a scene may not
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,8 @@ def average_dark(source: Path, out: Path, *, overwrite: bool = False) -> DarkSum
         Another ending.
     OutputExistsError
         The file or its sidecar exists and ``overwrite`` is false.
+    CaptureError
+        The frames are not dark.
     """
     if out.suffix.lower() not in (".npy", ".exr"):
         raise ConfigError(f"{out}: a dark frame ends in .npy (for ingest) or .exr (for import), not '{out.suffix}'")
@@ -98,6 +101,12 @@ def average_dark(source: Path, out: Path, *, overwrite: bool = False) -> DarkSum
         refuse_existing(path, overwrite=overwrite)
     stream = open_stream(source)
     mean = _mean(stream)
+    black, white = stream.black_level, stream.white_level
+    if (share := (float(mean.mean()) - black) / (white - black)) > LIT_SHARE:
+        raise CaptureError(
+            f"{source}: mean level {mean.mean():.0f}, {100 * share:.0f} % of the way from black ({black:g}) to full scale "
+            f"({white:g}), expected under {100 * LIT_SHARE:.0f} %; record a dark frame with the lens covered"
+        )
     bad = find_bad_pixels(mean, bayer=stream.bayer)
     if out.suffix.lower() == ".exr":
         write_exr(out, mean, overwrite=overwrite)

@@ -17,7 +17,6 @@ from olatkit.capture.demultiplex import Demultiplexer, assemble_imageset
 from olatkit.capture.moments import frame_features
 from olatkit.capture.plan import CapturePlan, check_input, plan_capture
 from olatkit.capture.prepare import FrameWindow
-from olatkit.errors import OutputExistsError
 from olatkit.imageset import CLIPPED_CODES
 from olatkit.io import codes as radiance_codes
 from olatkit.io.documents import read_rig, read_schedule
@@ -124,8 +123,7 @@ def ingest(
     """
     # A worker on another machine has another working directory.
     source, out = Path(source).resolve(), Path(out).resolve()
-    if out.exists() and not overwrite:
-        raise OutputExistsError(f"{out} exists; choose another name or pass --overwrite")
+    refuse_existing(out, overwrite=overwrite)
     if report:
         refuse_existing(report_path(out), overwrite=overwrite)
     stream = open_stream(source) if transfer is None else open_stream(source, transfer=transfer)

@@ -12,6 +12,8 @@ if [ ! -e "$out/shards/index.json" ]; then
     exit 1
 fi
 
+# Layers this small gain nothing from a second thread, and threads that wait for a busy core make each step far slower.
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 if [ ! -e "$out/learned.png" ]; then
     # shellcheck disable=SC2086
     olatkit train "$out/shards" --config "$here/train.yaml" -o "$out/run" --resume ${ARGS_TRAIN:-}

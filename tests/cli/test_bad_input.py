@@ -189,7 +189,7 @@ def test_missing_documents(folder, tmp_path, refused, name):
 def test_an_existing_output(folder, tmp_path, refused):
     out = tmp_path / "o.olat.h5"
     out.write_text("precious")
-    assert "o.olat.h5 exists" in refused(*arguments(folder, out))
+    assert "o.olat.h5: already exists" in refused(*arguments(folder, out))
     assert out.read_text() == "precious"
 
 

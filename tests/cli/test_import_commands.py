@@ -183,6 +183,10 @@ def test_dark_frame(tmp_path: Path) -> None:
     call("calibrate", "dark", tmp_path / "off.npy", "-o", tmp_path / "dark.exr")
     assert read_exr(tmp_path / "dark.exr") == pytest.approx(frames.mean(axis=0), abs=1e-3)
     assert "ends in .npy" in str(call("calibrate", "dark", tmp_path / "off.npy", "-o", tmp_path / "d.tif", code=1).exception)
+    np.save(tmp_path / "off.npy", frames + 1000)
+    lit = call("calibrate", "dark", tmp_path / "off.npy", "-o", tmp_path / "lit.npy", code=1)
+    assert "25 % of the way from black (64) to full scale" in str(lit.exception)
+    assert not (tmp_path / "lit.npy").exists()
 
 
 def test_normals_go_on_after_a_stop(take: Path, tmp_path: Path) -> None:

@@ -128,6 +128,7 @@ def test_joined_parts_play_as_one(tmp_path: Path, codec: str, fps: float) -> Non
     with av.open(str(whole)) as container:
         assert "three" in container.metadata.values()
         times = [frame.time for frame in container.decode(video=0)]
+        assert container.duration / av.time_base == pytest.approx(23 / fps, abs=0.1 / fps)
     # Matroska counts in milliseconds.
     np.testing.assert_allclose(times, np.arange(23) / fps, atol=0.6e-3)
 

@@ -15,7 +15,7 @@ from take_runs import NAMES, leftovers, run
 
 import olatkit.jobs.ingest as job
 from olatkit.capture.config import IngestConfig
-from olatkit.errors import CaptureError, ConfigError, FormatError
+from olatkit.errors import CaptureError, ConfigError, FormatError, OutputExistsError
 from olatkit.imageset import CLIPPED_CODES, ONE_SIDED
 from olatkit.io.takes import open_take
 
@@ -251,6 +251,13 @@ def test_wrong_schedule(tmp_path):
     (folder / "schedule.json").write_text(json.dumps(document))
     with pytest.raises(CaptureError, match="no phase"):
         run(folder, tmp_path / "x.olat.h5")
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_is_no_take_to_write(recorded, tmp_path, overwrite):
+    with pytest.raises(OutputExistsError, match="is a folder, expected the name of a file to write"):
+        run(recorded, tmp_path, overwrite=overwrite)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("asked, message", [
