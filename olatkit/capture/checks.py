@@ -13,7 +13,7 @@ from olatkit.io.takes import Take
 
 LEVELS = ("good", "look", "bad")
 CLEARLY_LIT = 0.1  # of the brightest light, from which a light is judged by its picture
-BEHIND = -0.3  # z of a direction below which the camera sees little of what the light does
+BEHIND = -0.2  # z of a direction below which the camera sees little of what the light does
 OVERHEAD = 0.85  # y of a direction, from which brow and hair shade the face so that no smooth law holds
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from small_take import IMAGESETS, write_take
 from synthetic import SphereStage
 
-from olatkit.capture.checks import LightLevels, check_take, measure_light, odd_lights, worst
+from olatkit.capture.checks import BEHIND, OVERHEAD, LightLevels, check_take, measure_light, odd_lights, worst
 from olatkit.capture.plots import Limit, Series, dome, matrix, nice_ticks, plot
 from olatkit.capture.report import HEADLINES, ReportExtras, render_report
 from olatkit.errors import OutputExistsError
@@ -172,7 +172,8 @@ def test_one_sided_images_at_the_ends_are_expected(take):
 def test_swapped_lights_are_found_and_named():
     rig = default_rig(114)
     levels = levels_of(SphereStage(rig, None))
-    judged = np.flatnonzero(levels.mean > 0.1 * levels.mean.max())
+    _, up, front = rig.directions.T
+    judged = np.flatnonzero((levels.mean > 0.1 * levels.mean.max()) & (front > BEHIND) & (up < OVERHEAD))
     assert not odd_lights(_take_like(rig), levels)
     # The two judged lights that stand furthest apart.
     cosine = rig.directions[judged] @ rig.directions[judged].T
