@@ -151,7 +151,7 @@ def test_parts_of_other_settings_are_refused(recorded, tmp_path, take_path, monk
 def test_an_existing_take_is_left_alone(recorded, tmp_path, take_path):
     out = tmp_path / "mine.olat.h5"
     out.write_text("precious")
-    with pytest.raises(OutputExistsError, match=r"mine\.olat\.h5 exists"):
+    with pytest.raises(OutputExistsError, match=r"mine\.olat\.h5: already exists"):
         run(recorded, out)
     assert out.read_text() == "precious"
     assert leftovers(out) == [out.name]
