@@ -16,6 +16,8 @@ from olatkit.schedule import LightingSchedule
 MOMENT_FLOOR = 0.1  # of the median frame mean: keeps moments of nearly black frames from being noise over noise
 _GRID = 128  # cells along the longer side: 65,000 pixels give a 4K frame's moments to about a percent
 
+_NATIVE = {np.dtype(kind) for kind in (np.uint8, np.uint16, np.float32, np.float64)}  # what is compiled for
+
 
 def frame_features(frames: np.ndarray, *, black_level: float, white_level: float) -> np.ndarray:
     """Mean, x moment and y moment of every frame.
@@ -42,14 +44,17 @@ def frame_features(frames: np.ndarray, *, black_level: float, white_level: float
     half = max(height, width) / 2
     x = (np.arange(first, width, step) + 1 - width / 2) / half
     y = (height / 2 - np.arange(first, height, step) - 1) / half
-    colours = np.ascontiguousarray(frames).reshape(*frames.shape[:3], -1)
+    if frames.dtype.newbyteorder("=") not in _NATIVE:
+        frames = frames.astype(np.float32)
+    colours = np.ascontiguousarray(frames, frames.dtype.newbyteorder("=")).reshape(*frames.shape[:3], -1)
     cells = len(x) * len(y)
     sums = _cell_sums(colours, first, step, x, y) / (4 * colours.shape[3] * cells)
     black = black_level * np.array([1, x.mean(), y.mean()])
     return (sums - black) / (white_level - black_level)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+# Not "nnan" or "ninf": a value that is no number must stay one.
+@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz", "arcp"})
 def _cell_sums(frames, first, step, x, y):
     """Sums of v, x v and y v over the cells of frames (T, H, W, C), v being the sum of a cell's 2x2 pixels, (T, 3)."""
     out = np.zeros((len(frames), 3))

@@ -37,7 +37,7 @@ def update_statistics(average: RelightingNetwork, picture: Tensor, light: Tensor
     """Let the averaged network see a batch (N, 3, H, W) under lightings (N, 3, 16, 16), at every fifth step.
 
     Its layers pass on other values than those of the network that is trained, so batch normalisation needs statistics
-    of its own: with those of the network the averaged weights of a small training were 2 dB worse.
+    of its own.
     """
     layers = [module for module in average.modules() if isinstance(module, nn.BatchNorm2d)]
     if not layers or step % STATISTICS_EVERY:

@@ -297,3 +297,19 @@ def test_bad_frames_need_companions():
     features = record(ticks=130)
     features[60] = 0
     assert not find_bad_frames(features, np.arange(130), SCHEDULE, 0).any()
+
+
+@pytest.mark.parametrize("kind", ["<u2", ">u2", "<f2", "<f4", ">f4", "<f8", "<i4"])
+def test_features_do_not_depend_on_how_frames_are_stored(kind):
+    frames = np.random.default_rng(0).integers(0, 2000, (3, 40, 64)).astype(np.uint16)
+    expected = frame_features(frames, black_level=64, white_level=4095)
+    found = frame_features(frames.astype(kind), black_level=64, white_level=4095)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_frame_with_a_value_that_is_no_number_has_no_features():
+    frames = np.ones((2, 16, 16), np.float32)
+    frames[1, 3, 3] = np.nan
+    found = frame_features(frames, black_level=0, white_level=1)
+    assert np.isfinite(found[0]).all()
+    assert np.isnan(found[1]).all()
