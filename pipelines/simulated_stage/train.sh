@@ -12,7 +12,7 @@ if [ ! -e "$out/shards/index.json" ]; then
     exit 1
 fi
 
-# Layers this small gain nothing from a second thread, and threads that wait for a busy core make each step far slower.
+# On a busy machine threads of such small layers wait for each other, and a step takes far longer; one does not wait.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 if [ ! -e "$out/learned.png" ]; then
     # shellcheck disable=SC2086

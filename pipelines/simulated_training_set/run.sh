@@ -27,7 +27,7 @@ truths=("$out"/takes/*.truth.h5)
 olatkit build-shards "$out"/takes/*.olat.h5 "${truths[@]/#/--truth=}" --config "$out/takes/shards.yaml" \
     --bank "$out/bank.h5" -o "$out/shards"
 
-# The network. Layers this small gain nothing from a second thread, and a larger network may be given more.
+# The network, on one thread: on a busy machine threads of such small layers wait for each other. A larger one wants more.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 olatkit train "$out/shards" --config "${CONFIG:-$here/train.yaml}" --device "$device" -o "$out/run" --resume
 

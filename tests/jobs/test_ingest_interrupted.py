@@ -106,12 +106,17 @@ def interrupt_after(count, monkeypatch):
     monkeypatch.setattr(job.PartWriter, "finish", finish)
 
 
+def stop_after(count, monkeypatch, recorded, out, **options):
+    """A run that is interrupted after some imagesets; the next one is not."""
+    with monkeypatch.context() as patch:
+        interrupt_after(count, patch)
+        with pytest.raises(Interrupted):
+            run(recorded, out, **options)
+
+
 def test_finished_imagesets_are_not_made_again(recorded, tmp_path, take_path, monkeypatch):
     out = tmp_path / "r.olat.h5"
-    with monkeypatch.context() as patch:
-        interrupt_after(4, patch)
-        with pytest.raises(Interrupted):
-            run(recorded, out)
+    stop_after(4, monkeypatch, recorded, out)
     assert not out.exists()
     assert len(list((tmp_path / "r.olat.h5.parts").glob("*.h5"))) == 4
     told = []
@@ -123,10 +128,7 @@ def test_finished_imagesets_are_not_made_again(recorded, tmp_path, take_path, mo
 
 def test_a_torn_part_is_made_again(recorded, tmp_path, take_path, monkeypatch):
     out = tmp_path / "r.olat.h5"
-    with monkeypatch.context() as patch:
-        interrupt_after(4, patch)
-        with pytest.raises(Interrupted):
-            run(recorded, out)
+    stop_after(4, monkeypatch, recorded, out)
     part = tmp_path / "r.olat.h5.parts/000002.h5"
     part.write_bytes(part.read_bytes()[:1000])
     assert run(recorded, out).resumed == 3
@@ -135,10 +137,7 @@ def test_a_torn_part_is_made_again(recorded, tmp_path, take_path, monkeypatch):
 
 def test_parts_of_other_settings_are_refused(recorded, tmp_path, take_path, monkeypatch):
     out = tmp_path / "r.olat.h5"
-    with monkeypatch.context() as patch:
-        interrupt_after(2, patch)
-        with pytest.raises(Interrupted):
-            run(recorded, out, config=IngestConfig(mode="nearest"))
+    stop_after(2, monkeypatch, recorded, out, config=IngestConfig(mode="nearest"))
     with pytest.raises(OutputExistsError, match=r"r\.olat\.h5\.parts holds parts of a run with other input or settings"):
         run(recorded, out)
     assert len(list((tmp_path / "r.olat.h5.parts").glob("*.h5"))) == 2
