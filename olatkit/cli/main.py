@@ -76,22 +76,33 @@ class _LazyGroup(click.Group):
 def group(verbose: int) -> None:
     """From a raw high-speed light-stage stream to OLAT imagesets and relit pictures.
 
-    Exit code 0: done. 1: a problem with the data, told in one line. 2: wrong usage.
+    Exit code 0: done. 1: a problem with the data. 2: wrong usage. Both are told in one line.
     """
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     logging.basicConfig(level=level, format="%(levelname)s: %(message)s", stream=sys.stderr)
 
 
+def _usage_line(error: click.ClickException) -> str:
+    """What was wrong with the words of a command, and where the right ones stand; choices come as a line each."""
+    context = getattr(error, "ctx", None)
+    said = " ".join(error.format_message().split()).rstrip(".")
+    remedy = f"ry '{context.command_path if context else 'olatkit'} --help'"
+    return f"{said} T{remedy}" if said.endswith("?") else f"{said}; t{remedy}"
+
+
 def main() -> None:
-    """Run the command line; a problem with the data is one line on stderr and exit code 1."""
+    """Run the command line; a problem with the data is one line on stderr and exit code 1, wrong usage one and 2."""
     from olatkit.errors import OlatkitError
 
     try:
         group.main(prog_name="olatkit", standalone_mode=False)
     except click.exceptions.Exit as exit_:
         sys.exit(exit_.exit_code)
+    except click.exceptions.NoArgsIsHelpError as help_:
+        help_.show()
+        sys.exit(2)
     except click.ClickException as error:
-        error.show()
+        click.echo(f"olatkit: {_usage_line(error)}", err=True)
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         assert isinstance(group, _LazyGroup)

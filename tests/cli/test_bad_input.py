@@ -27,7 +27,7 @@ def folder(tmp_path):
 @pytest.fixture
 def refused(monkeypatch, capsys, tmp_path):
     """Run a command line that must fail; returns its one line without the program's name."""
-    def run(*line):
+    def run(*line, code=1):
         before = sorted(tmp_path.rglob("*"))
         monkeypatch.setattr(sys, "argv", ["olatkit", *line])
         monkeypatch.setattr(options, "LINE_SECONDS", 600.0)  # no line of progress, however slow the machine is
@@ -35,7 +35,7 @@ def refused(monkeypatch, capsys, tmp_path):
         with pytest.raises(SystemExit) as stop:
             cli.main()
         logging.getLogger().setLevel(level)
-        assert stop.value.code == 1
+        assert stop.value.code == code
         lines = [text for text in capsys.readouterr().err.splitlines() if text.strip()]
         assert len(lines) == 1, lines
         assert lines[0].startswith("olatkit: ")
@@ -182,6 +182,31 @@ def test_documents_that_are_not_json(folder, tmp_path, refused, name, content):
 def test_missing_documents(folder, tmp_path, refused, name):
     (folder / name).unlink()
     assert f"{name}: No such file" in refused(*arguments(folder, tmp_path / "o.olat.h5"))
+
+
+# ---------------------------------------------------------------- wrong usage
+
+@pytest.mark.parametrize("line, message", [
+    (["ingest"], "Missing argument 'SOURCE'; try 'olatkit ingest --help'"),
+    (["render", "a.olat.h5", "--upp", "+y", "-o", "b"], "try 'olatkit render --help'"),
+    (["render", "a.olat.h5", "-o", "b"], "nothing to render with: give --envmap or --track; try 'olatkit render --help'"),
+    (["ingest", "a.cine", "--codes", "zip"], "'zip' is not one of 'sqrt12', 'float16', 'float32'; try 'olatkit ingest"),
+    (["bank", "build", "a"], "try 'olatkit bank build --help'"),
+    (["shards", "shwo"], "No such command 'shwo'. Did you mean 'show'? Try 'olatkit shards --help'"),
+    (["normals", "a.olat.h5"], "Missing option '-o' / '--output'; try 'olatkit normals --help'"),
+    (["--quick"], "No such option '--quick'; try 'olatkit --help'"),
+    (["nigest"], "No such command 'nigest'; try 'olatkit --help'"),
+])
+def test_wrong_usage_is_one_line_too(refused, line, message):
+    assert message in refused(*line, code=2)
+
+
+def test_a_group_alone_shows_its_help(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["olatkit", "shards"])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 2
+    assert "verify" in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------- options and outputs
