@@ -123,6 +123,11 @@ class ClippedLight:
     solid_angle_sr: float
     share: float
 
+    @property
+    def width_deg(self) -> float:
+        """Diameter of a disc as large as the flat top [degrees]; the sun's own is half a degree."""
+        return float(2 * np.degrees(np.arccos(1 - self.solid_angle_sr / (2 * np.pi))))
+
 
 # A spot counts as flat when its top holds at least so many pixels and so much of all that is half as bright; it counts
 # as a light, rather than a wall or an overcast sky, when its top is smaller than a disc of 20 degrees. The suns and

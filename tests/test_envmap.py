@@ -197,7 +197,9 @@ def test_published_maps_are_not_clipped_but_their_suns_can_be(test_data: Path) -
         assert not any("flat" in note for note in notes), path.name
         if path.stem in ("sunrise", "sunset") or path.name == "city.exr":
             ceiling = environment.radiance.max() / 10
-            assert find_clipped_light(EnvironmentMap(np.minimum(environment.radiance, ceiling))) is not None, path.name
+            clipped = find_clipped_light(EnvironmentMap(np.minimum(environment.radiance, ceiling)))
+            assert clipped is not None, path.name
+            assert 0.5 < clipped.width_deg < 1, path.name
 
 
 @pytest.mark.slow

@@ -39,6 +39,7 @@ def build(
     """
     from time import monotonic
 
+    from olatkit.io.describe_bank import count_notes
     from olatkit.jobs.build_bank import BankConfig, build_bank
     from olatkit.jobs.schedulers import default_workers
 
@@ -53,10 +54,11 @@ def build(
     for name, kept in done.duplicates:
         click.echo(f"left out: {name} has the same content as {kept}", err=True)
     made = len(done.bank) + len(done.duplicates) - done.resumed
-    odd = sum("flat over" in note for note in done.bank.notes)
+    odd = count_notes(done.bank.notes)
+    clipped = f"; {odd['flat']} with a clipped sun or a small, evenly bright lamp" if odd["flat"] else ""
     held = int(done.bank.test.sum())
     click.echo(f"{len(done.bank)} maps of {len(set(done.bank.scenes))} scenes: {len(done.bank) - held} for training, "
-               f"{held} for tests; {odd} with a clipped sun or a flat lamp", err=True)
+               f"{held} for tests{clipped}", err=True)
     if made > 0:
         cores = "" if scheduler not in ("sync", "threads", "processes") else (
             f", {made / minutes / (1 if scheduler == 'sync' else workers or default_workers()):.0f} per worker")

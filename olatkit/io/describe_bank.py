@@ -1,12 +1,14 @@
 """Explain a lighting bank: how many maps, of what, how bright, and what is odd about them."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from olatkit.color import luminance
 from olatkit.io.banks import read_bank
+from olatkit.io.environments import FLAT, LAMP
 from olatkit.io.facts import Description, Fact, file_size, number, span, text
 
 # Odd maps that are listed by name; JSON lists all maps.
@@ -18,7 +20,10 @@ def describe_bank(path: Path) -> Description:
     bank = read_bank(path)
     test = np.asarray(bank.test, bool)
     peaks = np.log2(luminance(bank.fine).max(axis=(1, 2)).astype(float))
-    settings = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in sorted(bank.settings.items()))
+    settings = ", ".join(
+        f"{key.replace('_', ' ')} {f'{value:.3g}' if isinstance(value, float) else value}"
+        for key, value in sorted(bank.settings.items())
+    )
     facts = [
         number("maps", len(bank), "", "maps"),
         number("scenes", len(set(bank.scenes)), "", "scenes"),
@@ -30,10 +35,14 @@ def describe_bank(path: Path) -> Description:
         span("peak over mean, 64x128", peaks, "stops", "peak_over_mean_stops", ".3g"),
         text("made with", settings or "nothing stated", "settings"),
     ]
-    kinds = Counter("flat" if "flat over" in note else "other" for note in bank.notes if note)
-    facts.append(Fact("odd maps", f"{kinds['flat']} with a clipped sun or a flat lamp, {kinds['other']} otherwise",
-                      "odd_maps", {"flat": kinds["flat"], "other": kinds["other"]}))
-    odd = [(name, note) for name, note in zip(bank.names, bank.notes, strict=True) if "flat over" in note]
+    kinds = count_notes(bank.notes)
+    said = [f"{kinds['flat']} with a clipped sun or a small, evenly bright lamp"] * bool(kinds["flat"])
+    said += [f"{kinds['other']} otherwise"] * bool(kinds["other"])
+    facts.append(Fact("odd maps", ", ".join(said) or "none", "odd_maps", {k: kinds[k] for k in ("flat", "other")}))
+    if kinds["lamp"]:
+        facts.append(Fact("softboxes", f"{kinds['lamp']} maps have a wide, evenly bright one as their brightest light",
+                          "lamp_maps", kinds["lamp"]))
+    odd = [(name, note) for name, note in zip(bank.names, bank.notes, strict=True) if FLAT in note]
     facts += [text(f"  {name}", note, f"note_{i}") for i, (name, note) in enumerate(odd[:LISTED])]
     maps = [
         {"name": name, "scene": scene, "split": "test" if held else "train", "scale": float(scale), "sha256": sha256,
@@ -43,6 +52,15 @@ def describe_bank(path: Path) -> Description:
     ]
     facts.append(Fact("files", _shortened(bank.names), "files", maps))
     return Description("lighting bank", (*facts, file_size(path.stat().st_size)))
+
+
+def count_notes(notes: Sequence[str]) -> Counter[str]:
+    """How many maps have a light that may be a clipped sun ('flat'), a wide, even one ('lamp'), something else ('other')."""
+    counts: Counter[str] = Counter()
+    for note in notes:
+        parts = note.split("; ") if note else []
+        counts.update({"flat" if FLAT in part else "lamp" if LAMP in part else "other" for part in parts})
+    return counts
 
 
 def _shortened(names: list[str] | tuple[str, ...]) -> str:

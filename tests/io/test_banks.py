@@ -10,6 +10,8 @@ import pytest
 from olatkit.errors import FormatError, OutputExistsError
 from olatkit.io.banks import LightingBank, read_bank, write_bank
 from olatkit.io.describe import describe
+from olatkit.io.describe_bank import count_notes
+from olatkit.io.environments import FLAT, LAMP
 
 
 def small_bank() -> LightingBank:
@@ -85,3 +87,11 @@ def test_info_explains_a_bank(tmp_path: Path) -> None:
     assert facts["odd_maps"].value == {"flat": 1, "other": 1}
     assert [item["split"] for item in facts["files"].value] == ["train", "test", "train"]
     assert sys.getsizeof(facts["files"].text) < 1000
+    assert "lamp_maps" not in facts
+
+
+def test_a_bank_of_studios_is_told_calmly() -> None:
+    """Softboxes are counted, and no sun is suspected; a map may have several things to tell."""
+    lamp = f"the brightest light (…) {LAMP} 114 pixels, 17 degrees across, at 78.51, as a softbox is (a window …)"
+    notes = ("", lamp, f"7 negative values set to 0; {lamp}", f"the brightest light {FLAT} 5 pixels: a clipped sun")
+    assert count_notes(notes) == {"lamp": 2, "other": 1, "flat": 1}

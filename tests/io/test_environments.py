@@ -205,6 +205,24 @@ def test_a_clipped_sun_is_named_with_its_place(tmp_path: Path, caplog: pytest.Lo
     assert "the largest half float" in caplog.text
 
 
+@pytest.mark.parametrize("width_deg, level", [
+    (1.5, logging.WARNING), (4, logging.WARNING), (8, logging.INFO), (18, logging.INFO),
+])
+def test_a_wide_flat_top_is_a_lamp_and_no_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, width_deg: float, level: int
+) -> None:
+    directions = latlong_directions(256, 512)
+    image = np.where(directions @ [0.6, 0.0, 0.8] > np.cos(np.radians(width_deg / 2)), 50.0, 0.3)
+    write_exr(tmp_path / "a.exr", np.repeat(image[..., None], 3, axis=2).astype(np.float32))
+    with caplog.at_level(logging.INFO):
+        read_environment(tmp_path / "a.exr")
+    (record,) = caplog.records
+    assert record.levelno == level
+    assert ("sun" in record.message) == (level == logging.WARNING)
+    said = float(record.message.partition(" pixels, ")[2].split()[0])
+    assert said == pytest.approx(width_deg, abs=0.35)  # half a pixel on either side
+
+
 def test_lossy_files_keep_their_light_and_lose_their_small_negatives(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     image = np.exp(rng.normal(0, 1, (64, 128, 3))).astype(np.float32)
