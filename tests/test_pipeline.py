@@ -128,6 +128,9 @@ def test_the_sheet_shows_what_was_learned(folder: Path) -> None:
     sheet = read_picture(folder / "learned.png")
     columns = [sheet[:, 196 * n : 196 * n + 192].mean() for n in range(5)]
     assert all(5 < level < 200 for level in columns)
+    # Behind the subject the answer is the target: what the network puts there means nothing.
+    corner = [sheet[30:60, 196 * n + 5 : 196 * n + 25] for n in (2, 3)]
+    assert (corner[0] == corner[1]).all()
 
 
 def test_a_second_run_keeps_what_is_whole(folder: Path) -> None:

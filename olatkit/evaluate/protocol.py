@@ -1,5 +1,6 @@
 """One evaluation from files to files: a run, shards and a bank give a table, all scores and a sheet of pictures."""
 
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from olatkit.errors import ConfigError, FormatError
 from olatkit.evaluate.pictures import Pictures, relit_pictures
 from olatkit.evaluate.relighting import Summary, mean_picture, score_pictures, summarise
 from olatkit.evaluate.report import PictureSheet, format_table, refuse_report, write_report
+from olatkit.io.shard_index import read_index
 from olatkit.io.shard_set import ShardSet
 from olatkit.learn.checkpoint import load_network, read_checkpoint
 from olatkit.learn.lightings import maps_for, open_sampler
@@ -73,6 +75,7 @@ def evaluate_run(
     refuse_report(out, overwrite=overwrite)
     checkpoint = read_checkpoint(run)
     network = load_network(checkpoint["path"], device=device)
+    _check_split(run, shards, out, protocol)
     tested, trained = ShardSet(shards, protocol.split), ShardSet(shards, "train")
     size = protocol.size or checkpoint["config"]["stages"][-1]["size"]
     if size % 64 or size > tested.index.size:
@@ -93,6 +96,21 @@ def evaluate_run(
     table = format_table(summaries, facts)
     write_report(out, scores, table, sheet.draw(), overwrite=overwrite)
     return Evaluation(table, summaries)
+
+
+def _check_split(run: Path, shards: Path, out: Path, protocol: Protocol) -> None:
+    """A split that the shards lack is told with the command that would do."""
+    splits = read_index(shards).splits
+    if protocol.split in splits:
+        return
+    other = next((split for split in splits if split != "train"), "train")
+    known = ", the subjects that the network was trained on" if other == "train" else ""
+    bank = ["--bank", protocol.bank] if protocol.bank else []
+    words = ["olatkit", "evaluate", run, shards, "-o", out, *bank, "--split", other]
+    raise ConfigError(
+        f"{shards}: no take in split '{protocol.split}', it has {', '.join(splits)}; build-shards --split says who is "
+        f"where; to measure on '{other}'{known}: {shlex.join(map(str, words))}"
+    )
 
 
 def _pictures(

@@ -21,7 +21,10 @@ _SMALLEST = 128
 
 
 class PictureSheet:
-    """Collects evenly spread light pairs of an evaluation: input, target, network, mean image, difference."""
+    """Collects evenly spread light pairs of an evaluation: input, target, network, mean image, difference.
+
+    What a network and the mean picture have behind the subject means nothing: they are shown before the target's background.
+    """
 
     COLUMNS = ("input (copy)", "target", "network", "4x difference", "mean image")
 
@@ -33,9 +36,9 @@ class PictureSheet:
         """Take the pairs that are on the sheet."""
         for pair in range(len(pictures.source)):
             if self._seen in self._wanted:
-                target, relit = pictures.target[pair], made[NETWORK][pair].clamp(0, 1)
-                difference = 4 * pictures.mask[pair] * (relit - target).abs()
-                row = (made[COPY][pair], target, relit, difference, made[MEAN][pair])
+                target, mask = pictures.target[pair], pictures.mask[pair]
+                relit, mean = (torch.where(mask > 0, made[name][pair].clamp(0, 1), target) for name in (NETWORK, MEAN))
+                row = (made[COPY][pair], target, relit, 4 * (relit - target).abs(), mean)
                 self._pictures += [_bytes(picture) for picture in row]
             self._seen += 1
 

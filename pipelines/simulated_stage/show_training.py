@@ -3,7 +3,8 @@
     python show_training.py shards run learned.png
 
 Every row is a frame: as it goes in, the lighting that is asked for, how the frame truly looks under it (the sum of its
-OLAT images), what the network answers, and four times the difference.
+OLAT images), what the network answers, and four times the difference. The answer is shown on the subject, before the
+target's background: no loss looks at the background, so what the network puts there means nothing.
 """
 
 import sys
@@ -32,12 +33,12 @@ def draw(shards: str, run: str, out: str) -> None:
         relit, _, _ = network(source, batch.target_light)
     pictures = []
     for n in range(ROWS):
-        error = 4 * mask[n] * (target[n] - relit[n]).abs()
+        answer = target[n] + mask[n] * (relit[n] - target[n])
         light = to_srgb8(0.5 * batch.target_light[n].permute(1, 2, 0).numpy())
         shown = [_pixels(source[n]), light.repeat(SIZE // 16, 0).repeat(SIZE // 16, 1)]
-        shown += [_pixels(picture) for picture in (target[n], relit[n], error)]
+        shown += [_pixels(picture) for picture in (target[n], answer, 4 * (target[n] - answer).abs())]
         pictures += [picture.repeat(SCALE, 0).repeat(SCALE, 1) for picture in shown]
-    labels = ["input", "target light", "target", "network", "difference x 4"]
+    labels = ["input", "target light", "target", "network, on subject", "difference x 4"]
     write_png(out, contact_sheet(pictures, 5, labels + [""] * 5 * (ROWS - 1)), overwrite=True)
     for name, answer in (("network", relit), ("unchanged input", source)):
         print(f"{name}: {psnr(masked_rmse(mask, answer, target)).mean():.1f} dB against the truth, lights kept for tests")

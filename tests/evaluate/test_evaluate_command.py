@@ -1,6 +1,7 @@
 """``olatkit evaluate``: the same light pairs for everybody, a report, and one line for bad input."""
 
 import csv
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ from small_shards import small_config, sphere_stage, write_small_bank, write_sph
 from olatkit.cli.evaluate import command
 from olatkit.cli.train import command as train
 from olatkit.errors import ConfigError, FormatError, OutputExistsError
-from olatkit.evaluate.pictures import draw_pairs, relit_pictures
-from olatkit.evaluate.relighting import mean_picture
+from olatkit.evaluate.pictures import Pictures, draw_pairs, relit_pictures
+from olatkit.evaluate.relighting import COPY, MEAN, NETWORK, mean_picture
+from olatkit.evaluate.report import PictureSheet
 from olatkit.io.shard_set import ShardSet
 from olatkit.jobs.build_shards import build_shards
 from olatkit.learn.lightings import lighting_matrix, open_sampler
@@ -103,12 +105,39 @@ def test_the_mean_picture_is_the_mean_of_targets_on_subjects(work: Path) -> None
     torch.testing.assert_close(mean[:, y, x], pixels.mean(0), atol=1e-5, rtol=0)
 
 
+def test_without_a_test_split_the_command_that_does_is_told(work: Path, tmp_path: Path) -> None:
+    """One take alone, as in the demo, has the split 'train' only."""
+    build_shards([work / "take0.olat.h5"], tmp_path / "one", small_config(size=64, splits={}), bank=work / "maps.h5",
+                 scheduler="sync")
+    words = (work / "run", tmp_path / "one", "-o", tmp_path / "out of it")
+    with pytest.raises(ConfigError, match=r"no take in split 'test', it has train; .*was trained on: olatkit ") as caught:
+        _evaluate(*words)
+    told = shlex.split(str(caught.value).rpartition(": ")[2])
+    assert told == ["olatkit", "evaluate", *map(str, words), "--split", "train"]
+    _evaluate(*told[2:])
+    assert (tmp_path / "out of it" / "table.md").is_file()
+
+
+def test_answers_are_shown_before_the_targets_background() -> None:
+    target, relit = torch.full((1, 3, 128, 128), 0.25), torch.full((1, 3, 128, 128), 0.5)
+    mask = torch.zeros(1, 1, 128, 128)
+    mask[..., :64] = 1
+    maps = yaw = np.zeros((1, 2))
+    pictures = Pictures("anna", "anna", 0, target, target, mask, torch.zeros(1, 3, 16, 16), maps, yaw)
+    sheet = PictureSheet(1, 1)
+    sheet.look(pictures, {NETWORK: relit, COPY: target, MEAN: relit})
+    for column in (2, 4):
+        left, right = (sheet.draw()[90:120, 132 * column + x : 132 * column + x + 40] for x in (10, 80))
+        assert (left == 128).all()
+        assert (right == 64).all()
+
+
 def test_bad_input_is_one_line(work: Path, tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="no checkpoint"):
         _evaluate(tmp_path, work / "set", "-o", tmp_path / "out")
     with pytest.raises(ConfigError, match=r"size is 128, expected a multiple of 64, at most the shards' 64"):
         _evaluate(work / "run", work / "set", "-o", tmp_path / "out", "--size", 128)
-    with pytest.raises(FormatError, match="no take in split 'val'"):
+    with pytest.raises(ConfigError, match="no take in split 'val', it has test, train"):
         _evaluate(work / "run", work / "set", "-o", tmp_path / "out", "--split", "val")
     assert not (tmp_path / "out").exists()
     (tmp_path / "out").mkdir()
