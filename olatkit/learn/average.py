@@ -13,9 +13,7 @@ NEWEST_SHARE = 0.03  # of one batch in the statistics
 def make_average(network: RelightingNetwork) -> RelightingNetwork:
     """A copy of the network that takes no gradients, in evaluation mode."""
     device = next(network.parameters()).device
-    copy = RelightingNetwork(
-        network.variant, parsing_channels=network.parsing_channels, activation=network.activation
-    )
+    copy = RelightingNetwork(**network.form)
     copy.load_state_dict(network.state_dict())
     place(copy, device)
     return copy.requires_grad_(False).eval()

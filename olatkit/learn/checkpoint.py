@@ -57,8 +57,7 @@ def save_checkpoint(
 ) -> Path:
     """Write a checkpoint, whole or not at all, and remove all but the newest ``keep`` of the folder; returns its path."""
     facts = {
-        "schema": SCHEMA, "variant": config.variant, "step": state.step, "pairs": state.pairs, "processes": processes,
-        "parsing_channels": config.parsing_classes, "activation": config.activation,
+        "schema": SCHEMA, **state.network.form, "step": state.step, "pairs": state.pairs, "processes": processes,
         "data_sha256": state.data, "changes": state.changes, "config": config.model_dump(mode="json"),
     }
     path = folder / f"step-{state.step:07d}.pt"
@@ -172,9 +171,8 @@ def load_network(
         See :func:`read_checkpoint`; or its weights do not fit its variant.
     """
     checkpoint = read_checkpoint(path)
-    network = RelightingNetwork(
-        checkpoint["variant"], parsing_channels=checkpoint["parsing_channels"], activation=checkpoint["activation"]
-    )
+    form = {name: checkpoint.get(name) for name in ("variant", "parsing_channels", "activation", "norm")}
+    network = RelightingNetwork(**form)
     try:
         network.load_state_dict(checkpoint["average" if averaged else "network"])
     except RuntimeError as error:

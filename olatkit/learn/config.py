@@ -139,6 +139,10 @@ class TrainConfig(BaseModel):
         None, description="classes of the parsing head: 19, or 1 for foreground; none: 19, for tiny 1"
     )
     activation: Literal["prelu", "relu6"] = Field("prelu", description="between layers; relu6 suits phones")
+    norm: Literal["group", "batch"] | None = Field(
+        None, description="normalisation; none: the variant's own, batch for lite. Group learns from small batches, batch "
+        "can be folded into convolutions"
+    )
     seed: int = Field(0, ge=0, description="of weights, samples and lightings")
     steps: int = Field(300_000, ge=1, description="steps of the optimizer in all stages together")
     stages: tuple[StageConfig, ...] = Field(

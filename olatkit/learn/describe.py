@@ -34,9 +34,7 @@ def describe_network(network: RelightingNetwork, size: int) -> tuple[Layer, ...]
     Nothing is computed: shapes are traced on a copy without storage, so this is quick for any variant and size.
     """
     with torch.device("meta"):
-        meta = RelightingNetwork(
-            network.variant, parsing_channels=network.parsing_channels, activation=network.activation
-        ).eval()
+        meta = RelightingNetwork(**network.form).eval()
     with _recorded(meta) as layers:
         meta(_empty(3, size), _empty(3, LIGHT_SIZE))
     return tuple(layers)

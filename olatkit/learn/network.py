@@ -6,13 +6,14 @@ another lighting in, and the picture comes out relit. Layer widths were not publ
 :mod:`olatkit.learn.variants` are this project's. Single frames go in and out: no state, so a clip equals its frames.
 """
 
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from olatkit.learn.blocks import ConvBlock, FullBlock, Norm, double, exact, join, normalise, tile
-from olatkit.learn.variants import STRIDE, VARIANTS, Activation, Variant
+from olatkit.learn.variants import STRIDE, VARIANTS, Activation, Variant, VariantNorm
 
 LIGHT_SIZE = 16
 LIGHT_PIXELS = LIGHT_SIZE * LIGHT_SIZE
@@ -44,6 +45,8 @@ class RelightingNetwork(nn.Module):
         Classes K of the parsing head: 19, 1 (foreground), or 0 for none.
     activation : {"prelu", "relu6"}
         Between layers.
+    norm : {"group", "batch"}, optional
+        Normalisation in place of the variant's own.
 
     Notes
     -----
@@ -51,13 +54,23 @@ class RelightingNetwork(nn.Module):
     (B, 3, 16, 16), rows from the zenith to the nadir.
     """
 
-    def __init__(self, variant: str, *, parsing_channels: int = 19, activation: Activation = "prelu") -> None:
+    def __init__(
+        self, variant: str, *, parsing_channels: int = 19, activation: Activation = "prelu",
+        norm: VariantNorm | None = None,
+    ) -> None:
         super().__init__()
         if variant not in VARIANTS:
             raise ValueError(f"unknown variant '{variant}', expected one of {', '.join(VARIANTS)}")
-        self.variant, self.parsing_channels, self.activation = variant, parsing_channels, activation
-        self.encoder = Encoder(VARIANTS[variant], activation)
-        self.decoder = Decoder(VARIANTS[variant], parsing_channels, activation)
+        sizes = replace(VARIANTS[variant], norm=norm or VARIANTS[variant].norm)
+        self.variant, self.parsing_channels, self.activation, self.norm = variant, parsing_channels, activation, sizes.norm
+        self.encoder = Encoder(sizes, activation)
+        self.decoder = Decoder(sizes, parsing_channels, activation)
+
+    @property
+    def form(self) -> dict[str, Any]:
+        """What makes a network of the same layers: ``RelightingNetwork(**network.form)``."""
+        names = ("variant", "parsing_channels", "activation", "norm")
+        return {name: getattr(self, name) for name in names}
 
     def encode(self, image: Tensor) -> Encoding:
         """Eq. 2: L̂^i, F_t^i, ê_t = Φ_enc(I_t^i)."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Activation = Literal["prelu", "relu6"]
+VariantNorm = Literal["group", "batch"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Variant:
     light_kernel : int
         Kernel of the layer that predicts a lighting at every position.
     norm : {"group", "batch"}
-        Batch normalisation can be folded into convolutions, which phones and compilers like.
+        Batch normalisation can be folded into convolutions, which phones and compilers like. It takes the mean over the
+        lightings of a batch away, so it needs batches in which many occur.
     """
 
     widths: tuple[int, int, int, int, int]
@@ -37,7 +39,7 @@ class Variant:
     code_steps: int = 2
     dense_levels: int = 8
     light_kernel: int = 3
-    norm: Literal["group", "batch"] = "group"
+    norm: VariantNorm = "group"
 
 
 # Sides of pictures must be multiples of this: the code is smaller by it.

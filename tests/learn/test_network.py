@@ -166,6 +166,30 @@ def test_lite_can_be_folded() -> None:
     assert {"BatchNorm2d", "ReLU6"} <= kinds
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_with_group_normalisation_pictures_do_not_depend_on_their_neighbours(variant: str) -> None:
+    """In training too; batch normalisation takes the mean over the lightings of a batch away."""
+    image, light = torch.rand(2, 3, 64, 64), torch.rand(2, 3, 16, 16)
+    other = light.clone()
+    other[1] *= 4
+
+    def change(norm: str) -> float:
+        network = _network(variant, norm=norm).train()
+        with torch.no_grad():
+            return float((network(image, light)[0] - network(image, other)[0])[0].abs().max())
+
+    assert change("group") < 1e-5
+    assert change("batch") > 1e-3
+
+
+def test_a_network_of_the_same_form_takes_the_same_weights() -> None:
+    network = _network("lite", norm="group", activation="relu6", parsing_channels=1)
+    copy = RelightingNetwork(**network.form)
+    copy.load_state_dict(network.state_dict())
+    assert copy.form == {"variant": "lite", "parsing_channels": 1, "activation": "relu6", "norm": "group"}
+    assert RelightingNetwork("lite").form["norm"] == "batch"
+
+
 def test_half_precision_stays_close_and_light_in_full_precision() -> None:
     network, image, light = _network(), torch.rand(2, 3, 64, 64), 50 * torch.rand(2, 3, 16, 16)
     with torch.no_grad():
