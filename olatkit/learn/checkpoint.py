@@ -171,8 +171,10 @@ def load_network(
         See :func:`read_checkpoint`; or its weights do not fit its variant.
     """
     checkpoint = read_checkpoint(path)
-    form = {name: checkpoint.get(name) for name in ("variant", "parsing_channels", "activation", "norm")}
-    network = RelightingNetwork(**form)
+    network = RelightingNetwork(
+        checkpoint["variant"], parsing_channels=checkpoint["parsing_channels"], activation=checkpoint["activation"],
+        norm=checkpoint.get("norm"),
+    )
     try:
         network.load_state_dict(checkpoint["average" if averaged else "network"])
     except RuntimeError as error:
