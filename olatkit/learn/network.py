@@ -136,6 +136,10 @@ class Decoder(nn.Module):
         self.D1 = _pair(w[2] + w[1], w[1], variant, activation, level=1)
         self.D0 = _block(w[1] + w[0], w[0], variant, activation, level=0)
         self.heads = Heads(w[0], parsing_channels, variant.shuffle)
+        self.LS = nn.ModuleList(FullBlock(light[1], 2 * w[level], None) for level in range(5 * variant.light_levels))
+        for layer in self.LS:
+            nn.init.zeros_(layer.linear.weight)
+            nn.init.zeros_(layer.linear.bias)
 
     def forward(self, light: Tensor, skips: tuple[Tensor, ...], code: Tensor) -> Decoding:
         f0, f1, f2, f3, f4 = skips
@@ -143,12 +147,19 @@ class Decoder(nn.Module):
         x = self.D6(join(code, tile(embedded, like=code)))
         if self.D5 is not None:
             x = self.D5(double(x))
-        x = self.D4(join(double(x), f4))
-        x = self.D3(join(double(x), f3))
-        x = self.D2(join(double(x), f2))
-        x = self.D1(join(double(x), f1))
-        x = self.D0(join(double(x), f0))
+        x = self._lit(4, self.D4(join(double(x), f4)), embedded)
+        x = self._lit(3, self.D3(join(double(x), f3)), embedded)
+        x = self._lit(2, self.D2(join(double(x), f2)), embedded)
+        x = self._lit(1, self.D1(join(double(x), f1)), embedded)
+        x = self._lit(0, self.D0(join(double(x), f0)), embedded)
         return self.heads(x)
+
+    def _lit(self, level: int, x: Tensor, embedded: Tensor) -> Tensor:
+        """Scale and shift the channels of a level as the lighting says, if the variant wants that."""
+        if not len(self.LS):
+            return x
+        scale, shift = self.LS[level](embedded)[:, :, None, None].chunk(2, dim=1)
+        return x * (1 + scale) + shift
 
 
 class Stem(nn.Module):

@@ -27,6 +27,10 @@ class Variant:
         Levels, from F0, whose 3x3 convolutions are dense; deeper ones are depthwise-separable.
     light_kernel : int
         Kernel of the layer that predicts a lighting at every position.
+    light_levels : bool
+        The lighting also scales and shifts the channels of every level of the decoder (feature-wise linear modulation,
+        Perez et al., AAAI 2018, arXiv:1709.07871). Light multiplies what it falls on, which layers that add learn
+        slowly: docs/results.md. False: it joins the code alone, as the paper has it.
     norm : {"group", "batch"}
         Batch normalisation can be folded into convolutions, which phones and compilers like. It takes the mean over the
         lightings of a batch away, so it needs batches in which many occur.
@@ -39,6 +43,7 @@ class Variant:
     code_steps: int = 2
     dense_levels: int = 8
     light_kernel: int = 3
+    light_levels: bool = False
     norm: VariantNorm = "group"
 
 
@@ -50,7 +55,7 @@ VARIANTS: dict[str, Variant] = {
     "small": Variant(widths=(32, 48, 96, 160, 256), code=256, light=(512, 256)),
     "lite": Variant(
         widths=(24, 48, 80, 128, 160), code=160, light=(256, 128), shuffle=2, code_steps=1, dense_levels=1,
-        light_kernel=1, norm="batch",
+        light_kernel=1, light_levels=True, norm="batch",
     ),
     "tiny": Variant(widths=(8, 16, 24, 32, 48), code=48, light=(64, 32)),
 }
