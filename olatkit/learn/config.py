@@ -140,8 +140,8 @@ class TrainConfig(BaseModel):
     )
     activation: Literal["prelu", "relu6"] = Field("prelu", description="between layers; relu6 suits phones")
     norm: Literal["group", "batch"] | None = Field(
-        None, description="normalisation; none: the variant's own, batch for lite. Group learns from small batches, batch "
-        "can be folded into convolutions"
+        None, description="normalisation; none: the variant's own, batch for lite. With group pictures do not depend on "
+        "their batch, batch can be folded into convolutions"
     )
     seed: int = Field(0, ge=0, description="of weights, samples and lightings")
     steps: int = Field(300_000, ge=1, description="steps of the optimizer in all stages together")

@@ -86,6 +86,8 @@ def _recorded(module: nn.Module) -> Iterator[list[Layer]]:
 
 
 def _short(name: str) -> str:
-    """A module's path as the name of a layer: encoder.E1.a is E1a, the critic's levels.0 is C1."""
-    kept = [part for part in name.split(".") if part not in ("encoder", "decoder", "LH", "heads", "conv", "levels")]
-    return "".join(f"C{int(part) + 1}" if part.isdigit() else part for part in kept)
+    """A module's path as the name of a layer: encoder.E1.a is E1a, decoder.LS.0 is LS0, the critic's levels.0 is C1."""
+    first, _, number = name.partition(".")
+    if first == "levels":
+        return f"C{int(number) + 1}"
+    return "".join(part for part in name.split(".") if part not in ("encoder", "decoder", "LH", "heads", "conv"))

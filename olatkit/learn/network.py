@@ -136,10 +136,7 @@ class Decoder(nn.Module):
         self.D1 = _pair(w[2] + w[1], w[1], variant, activation, level=1)
         self.D0 = _block(w[1] + w[0], w[0], variant, activation, level=0)
         self.heads = Heads(w[0], parsing_channels, variant.shuffle)
-        self.LS = nn.ModuleList(FullBlock(light[1], 2 * w[level], None) for level in range(5 * variant.light_levels))
-        for layer in self.LS:
-            nn.init.zeros_(layer.linear.weight)
-            nn.init.zeros_(layer.linear.bias)
+        self.LS = nn.ModuleList(_scale_and_shift(light[1], width) for width in w if variant.light_levels)
 
     def forward(self, light: Tensor, skips: tuple[Tensor, ...], code: Tensor) -> Decoding:
         f0, f1, f2, f3, f4 = skips
@@ -231,6 +228,14 @@ def _block(
         inputs, outputs, stride=stride, norm=norm or variant.norm, activation=activation,
         separable=level >= variant.dense_levels,
     )
+
+
+def _scale_and_shift(light: int, width: int) -> FullBlock:
+    """Factors less 1 and offsets for the channels of a level, from the embedded lighting; all zero in the beginning."""
+    block = FullBlock(light, 2 * width, None)
+    nn.init.zeros_(block.linear.weight)
+    nn.init.zeros_(block.linear.bias)
+    return block
 
 
 def _pair(

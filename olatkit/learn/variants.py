@@ -32,8 +32,7 @@ class Variant:
         Perez et al., AAAI 2018, arXiv:1709.07871). Light multiplies what it falls on, which layers that add learn
         slowly: docs/results.md. False: it joins the code alone, as the paper has it.
     norm : {"group", "batch"}
-        Batch normalisation can be folded into convolutions, which phones and compilers like. It takes the mean over the
-        lightings of a batch away, so it needs batches in which many occur.
+        Batch normalisation can be folded into convolutions, which phones and compilers like.
     """
 
     widths: tuple[int, int, int, int, int]

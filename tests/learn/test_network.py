@@ -20,7 +20,7 @@ def _network(variant: str = "tiny", **options: object) -> RelightingNetwork:
 @pytest.mark.parametrize(
     ("variant", "size", "million_parameters", "encoder_gmac", "decoder_gmac"),
     [
-        ("base", 512, 35.5, 23.8, 46.0), ("small", 512, 11.5, 11.2, 23.6), ("lite", 512, 0.82, 0.38, 1.66),
+        ("base", 512, 35.5, 23.8, 46.0), ("small", 512, 11.5, 11.2, 23.6), ("lite", 512, 0.93, 0.38, 1.66),
         ("tiny", 64, 0.82, 0.02, 0.02),
     ],
 )
@@ -188,6 +188,20 @@ def test_a_network_of_the_same_form_takes_the_same_weights() -> None:
     copy.load_state_dict(network.state_dict())
     assert copy.form == {"variant": "lite", "parsing_channels": 1, "activation": "relu6", "norm": "group"}
     assert RelightingNetwork("lite").form["norm"] == "batch"
+
+
+def test_lite_lights_every_level_and_begins_as_if_it_did_not() -> None:
+    network, light = _network("lite"), torch.rand(2, 3, 16, 16)
+    embedded, x = network.decoder.LE2(network.decoder.LE1(light.flatten(1))), torch.rand(2, 80, 4, 4)
+    assert torch.equal(network.decoder._lit(2, x, embedded), x)
+    layer = network.decoder.LS[2].linear
+    with torch.no_grad():
+        layer.weight.normal_(0, 0.1)
+    scale, shift = layer(embedded).detach().numpy().reshape(2, 2, 80, 1, 1).swapaxes(0, 1)
+    np.testing.assert_allclose(
+        network.decoder._lit(2, x, embedded).detach(), x.numpy() * (1 + scale) + shift, atol=1e-6
+    )
+    assert not len(_network("base").decoder.LS)
 
 
 def test_half_precision_stays_close_and_light_in_full_precision() -> None:
