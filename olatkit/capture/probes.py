@@ -154,7 +154,9 @@ def _without_streaks(blob: np.ndarray) -> np.ndarray:
     return cv2.morphologyEx(framed, cv2.MORPH_OPEN, disc)[1:-1, 1:-1] > 0
 
 
-def measure_gain(image: np.ndarray, normals: np.ndarray, direction: np.ndarray, *, saturation: float = 0.95) -> np.ndarray:
+def measure_gain(
+    image: np.ndarray, normals: np.ndarray, direction: np.ndarray, *, saturation: float = 0.95
+) -> tuple[np.ndarray, float]:
     """Brightness of a light per channel from its picture of a white diffuse surface.
 
     Parameters
@@ -170,20 +172,26 @@ def measure_gain(image: np.ndarray, normals: np.ndarray, direction: np.ndarray, 
 
     Returns
     -------
-    ndarray, shape (3,)
+    gain : ndarray, shape (3,)
         g of I = g max(0, n·d), least squares over pixels with n·d > 0.2 and within 20 % of the median of ratios, which
         leaves out dust, shadows and shine; NaN with fewer than 200 such pixels.
+    misfit : float
+        Mean of |I - g n·d| over all pixels with n·d > 0.2 below saturation, colours together, over the mean of g n·d: how
+        far the target is from a white diffuse surface; NaN where the gain is.
     """
     cosine = normals @ direction
     usable = (cosine > LIT_COSINE) & (image.max(axis=1) < saturation) & np.isfinite(cosine)
+    unknown = np.full(3, np.nan), float("nan")
     if usable.sum() < MIN_PIXELS:
-        return np.full(3, np.nan)
+        return unknown
     values, cosine = image[usable].astype(float), cosine[usable]
     start = np.median(values / cosine[:, None], axis=0)
     near = np.abs(values / cosine[:, None] - start) < 0.2 * np.abs(start)
     if near.sum(axis=0).min() < MIN_PIXELS:
-        return np.full(3, np.nan)
-    return (near * values * cosine[:, None]).sum(axis=0) / (near * cosine[:, None] ** 2).sum(axis=0)
+        return unknown
+    gain = (near * values * cosine[:, None]).sum(axis=0) / (near * cosine[:, None] ** 2).sum(axis=0)
+    fitted = gain.sum() * cosine
+    return gain, float(np.abs(values.sum(axis=1) - fitted).mean() / max(float(fitted.mean()), 1e-9))
 
 
 def normalise_gains(measured: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -121,6 +121,8 @@ def gains(
 
     TAKE shows the target: photographs of it go through `olatkit import`, a recording through `olatkit ingest`.
     """
+    import numpy as np
+
     from olatkit.capture.probes import Ball
     from olatkit.io.documents import write_rig
     from olatkit.io.outputs import refuse_existing
@@ -139,6 +141,11 @@ def gains(
         click.echo(f"ball at ({found.ball.x:.1f}, {found.ball.y:.1f}), radius {found.ball.radius:.1f} px", err=True)
     if found.unknown:
         click.echo(f"lights {list(found.unknown)} hardly reach the target; they get the median gain", err=True)
+    worst = int(np.nanargmax(found.misfit))
+    click.echo(
+        f"differs from the shading of a white diffuse surface by {100 * np.nanmedian(found.misfit):.1f} % (median of the "
+        f"lights), {100 * found.misfit[worst]:.1f} % at most (light {worst})", err=True,
+    )
     low, high = found.rig.gains.min(), found.rig.gains.max()
     write_rig(output, found.rig, overwrite=overwrite)
     click.echo(f"{output}: gains of {len(found.rig)} lights, {low:.3f} to {high:.3f}")

@@ -1,5 +1,7 @@
 """Photographs of light probes to a rig: where the lights stand, and how bright each is."""
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,6 +28,10 @@ from olatkit.io.takes import Take, open_take
 from olatkit.jobs.schedulers import Progress, run_tasks
 from olatkit.rig import LightRig
 
+# Of a target's shading, in the median over the lights. Clean white balls are within some per cent; the simulated and
+# scanned heads that a circle was found on are at 35 % and more.
+MISFIT = 0.2
+
 
 @dataclass(frozen=True, eq=False)
 class LightDirections:
@@ -45,11 +51,16 @@ class LightDirections:
 
 @dataclass(frozen=True, eq=False)
 class LightGains:
-    """Gains measured on a target: ``rig`` with them, ``unknown`` lights that got the median, ``ball`` if it was one."""
+    """Gains measured on a target.
+
+    ``rig`` with them; ``unknown`` lights that got the median; ``ball`` if it was one; ``misfit`` (L,) distance of the
+    target's shading from a white diffuse surface's under every light, as of :func:`measure_gain`.
+    """
 
     rig: LightRig
     unknown: tuple[int, ...]
     ball: Ball | None
+    misfit: np.ndarray
 
 
 def find_light_directions(
@@ -65,7 +76,8 @@ def find_light_directions(
     sources : sequence of Path
         One folder of photographs or one take per ball; directions of several balls are averaged.
     pictures : str
-        Names of the photographs, such as ``Image_*.JPG``; their natural order is that of the lights.
+        Names of the photographs, such as ``Image_*.JPG``; their natural order is that of the lights. With ``*`` a name
+        that is not like the others is refused: it may show no single light.
     balls : sequence of Ball
         Where the ball is in each source; found if empty.
     ball_picture : str, optional
@@ -91,13 +103,19 @@ def find_light_directions(
     Raises
     ------
     CaptureError
-        Sources with different numbers of lights, no ball, lights that no ball shows and no ``fallback``.
+        Sources or a ``fallback`` with different numbers of lights, a photograph that may be no light, no ball, lights
+        that no ball shows and no ``fallback``.
     """
     if balls and len(balls) != len(sources):
         raise CaptureError(f"{len(balls)} balls are given for {len(sources)} folders, expected one each or none")
     found, places, shares = [], [], []
     for i, source in enumerate(sources):
         read = _pictures_of(source, pictures, ball_picture, transfer)
+        if fallback is not None and len(read.lights) != len(fallback):
+            raise CaptureError(
+                f"{source}: {len(read.lights)} photographs of single lights, but the rig given for unseen lights "
+                f"has {len(fallback)}; give --pictures that fit one photograph per light, in the rig's order"
+            )
         images = run_tasks(_read, [(picture,) for picture in read.lights], scheduler=_local(scheduler), workers=workers,
                            progress=progress)
         ball, share = (balls[i], 1.0) if balls else find_ball(read.outline() if read.outline else np.max(images, axis=0))
@@ -143,7 +161,7 @@ def find_light_gains(
     Raises
     ------
     CaptureError
-        No ball, or a target that no light reaches.
+        No ball, a target that no light reaches, or one whose shading is not that of a white diffuse surface.
     """
     with open_take(take_path) as take:
         if flat is not None:
@@ -153,15 +171,21 @@ def find_light_gains(
                 ball, _ = find_ball(_whole(take, take.read_full(0)).mean(axis=2))
             camera = None if focal_px is None else Camera(focal_px, center or _middle(np.empty(take.shape)))
             pixels, normals = _ball_target(take, ball, camera)
-        measured = np.full((len(take.rig), 3), np.nan)
+        measured, misfit = np.full((len(take.rig), 3), np.nan), np.full(len(take.rig), np.nan)
         for light in np.flatnonzero(take.rig.enabled):
             image = _whole(take, take.read_box(0, slice(light, light + 1))[0])
-            measured[light] = measure_gain(image[pixels], normals, take.rig.directions[light])
+            measured[light], misfit[light] = measure_gain(image[pixels], normals, take.rig.directions[light])
             if progress is not None:
                 progress(int(light) + 1, len(take.rig))
         gains, known = normalise_gains(measured * take.rig.gains)
+        if (usual := float(np.nanmedian(misfit))) > MISFIT:
+            what = f"ball at ({ball.x:.0f}, {ball.y:.0f}) with radius {ball.radius:.0f} px" if ball else "flat target"
+            raise CaptureError(
+                f"{take_path}: shading of the {what} differs by {100 * usual:.0f} % from that of a white diffuse surface "
+                f"(median of the lights), expected under {100 * MISFIT:.0f} %; give its place, or a rig that fits"
+            )
         unknown = tuple(np.flatnonzero(~known & take.rig.enabled).tolist())
-        return LightGains(replace(take.rig, gains=gains), unknown, ball)
+        return LightGains(replace(take.rig, gains=gains), unknown, ball, misfit)
 
 
 @dataclass(frozen=True)
@@ -182,8 +206,22 @@ def _pictures_of(source: Path, pattern: str, ball_picture: str | None, transfer:
     files = [path for path in found if path.name != ball_picture]
     if not files:
         raise CaptureError(f"{source}: no photograph fits '{pattern}', expected a mirror ball under one light each")
+    if pattern == "*":
+        _refuse_odd_names(source, files)
     outline = None if ball_picture is None else partial(read_grey, source / ball_picture, transfer)
     return _Pictures(tuple(partial(read_grey, path, transfer) for path in files), outline)
+
+
+def _refuse_odd_names(source: Path, files: Sequence[Path]) -> None:
+    """Every photograph counts as a light: one that is not numbered like the others may be none."""
+    patterns = [re.sub(r"\d+", "*", path.name) for path in files]
+    usual, count = Counter(patterns).most_common(1)[0]
+    odd = [path.name for path, pattern in zip(files, patterns, strict=True) if pattern != usual]
+    if odd and count > 2 * len(odd):
+        raise CaptureError(
+            f"{source}: {', '.join(odd[:3])} among {count} photographs named {usual}; is it a light? State which "
+            f"photographs show one: --pictures '{usual}', or --pictures '*.*' for all"
+        )
 
 
 def _read(picture: partial) -> np.ndarray:
@@ -231,10 +269,9 @@ def _filled(directions: np.ndarray, unseen: tuple[int, ...], fallback: LightRig 
     """Directions of unseen lights from the stage's own rig."""
     if not unseen:
         return directions
-    if fallback is None or len(fallback) != len(directions):
-        have = "" if fallback is None else f"; the rig given for them has {len(fallback)} lights, not {len(directions)}"
+    if fallback is None:
         raise CaptureError(
-            f"lights {list(unseen[:8])} show no highlight on the ball, or stand behind it; give their places in a rig{have}"
+            f"lights {list(unseen[:8])} show no highlight on the ball, or stand behind it; give their places in a rig"
         )
     out = directions.copy()
     out[list(unseen)] = fallback.directions[list(unseen)]

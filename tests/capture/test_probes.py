@@ -118,17 +118,35 @@ def test_gains_of_a_diffuse_ball() -> None:
     y, x = np.mgrid[0:120, 0:120]
     inside = np.hypot(x - ball.x, y - ball.y) < 0.95 * ball.radius
     normals, _ = ball_normals(ball, x[inside], y[inside])
-    measured = []
-    for light, gain in zip(lights, gains, strict=True):
-        image = diffuse_ball(light, ball, 120)[..., None] * gain * 0.6 + rng.normal(0, 0.004, (120, 120, 3))
+    measured, misfits = [], []
+    for light, true_gain in zip(lights, gains, strict=True):
+        image = diffuse_ball(light, ball, 120)[..., None] * true_gain * 0.6 + rng.normal(0, 0.004, (120, 120, 3))
         image[50:54, 30:90] = 0.01  # a scratch
-        measured.append(measure_gain(image[inside], normals, light))
+        gain, misfit = measure_gain(image[inside], normals, light)
+        measured.append(gain)
+        misfits.append(misfit)
     found, known = normalise_gains(np.array(measured))
     assert known.sum() > 20
     assert not known[lights[:, 2] < -0.95].any()
     true = gains / (gains[known] @ [0.2126, 0.7152, 0.0722]).mean()
     assert np.abs(found[known] / true[known] - 1).max() < 0.005
     assert (found[~known] == found[~known][0]).all()
+    # The scratch is a twentieth of the ball; the rest is noise.
+    assert np.nanmedian(misfits) < 0.08
+
+
+def test_what_is_no_white_ball_does_not_fit() -> None:
+    ball = Ball(60.0, 60.0, 45.0)
+    y, x = np.mgrid[0:120, 0:120]
+    inside = np.hypot(x - ball.x, y - ball.y) < 0.95 * ball.radius
+    normals, _ = ball_normals(ball, x[inside], y[inside])
+    light = np.array([0.48, 0.36, 0.8])
+    facets = np.where((x // 12 + y // 12) % 2, 0.2, 0.8)
+    checkered = diffuse_ball(light, ball, 120) * facets
+    from_elsewhere = diffuse_ball(np.array([-0.6, -0.48, 0.64]), ball, 120)
+    room = 0.3 + mirror_ball(light, ball, 120, None)
+    for wrong in (checkered, from_elsewhere, room):
+        assert measure_gain(np.repeat(wrong[..., None], 3, axis=2)[inside], normals, light)[1] > 0.25
 
 
 def test_gains_need_light() -> None:

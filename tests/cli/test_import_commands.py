@@ -103,6 +103,22 @@ def test_a_mirror_ball_gives_the_rig(tmp_path: Path) -> None:
     assert len(olatkit.open_take(tmp_path / "a.olat.h5").rig) == 12
 
 
+def test_a_photograph_that_may_be_no_light(tmp_path: Path) -> None:
+    _mirror_photographs(tmp_path / "ball", LIGHTS)
+    (tmp_path / "ball" / "ball_3.png").rename(tmp_path / "ball" / "ref.png")
+    arguments = ["lights", tmp_path / "ball", "-o", tmp_path / "rig.json", "--ball", "60.2,57.6,44.3"]
+    refused = call("calibrate", *arguments, code=1)
+    assert "ref.png among 11 photographs named ball_*.png; is it a light?" in str(refused.exception)
+    said = (("--pictures", "ball_*.png", 11), ("--pictures", "*.*", 12), ("--ball-picture", "ref.png", 11))
+    for option, value, count in said:
+        call("calibrate", *arguments, option, value, "--overwrite")
+        assert len(olatkit.read_rig(tmp_path / "rig.json")) == count
+    write_rig(tmp_path / "drawing.json", LightRig("drawing", LIGHTS))
+    refused = call("calibrate", *arguments, "--pictures", "ball_*.png", "--rig", tmp_path / "drawing.json", "--overwrite",
+                   code=1)
+    assert "11 photographs of single lights, but the rig" in str(refused.exception)
+
+
 def test_lights_that_no_ball_shows(tmp_path: Path) -> None:
     behind = np.concatenate([LIGHTS[:5], [[0.0, 0.0, -1.0]]])
     _mirror_photographs(tmp_path / "ball", behind)
@@ -124,7 +140,13 @@ def test_gains_from_a_white_target(tmp_path: Path, target: str) -> None:
     manifest(tmp_path / "photos")
     call("import", tmp_path / "photos", "-m", tmp_path / "photos/manifest.yaml", "-o", tmp_path / "white.olat.h5")
     place = ["--ball", "60,60,54"] if target == "ball" else ["--flat", "30,30,40,40"]
-    call("calibrate", "gains", tmp_path / "white.olat.h5", "-o", tmp_path / "rig.json", *place)
+    told = call("calibrate", "gains", tmp_path / "white.olat.h5", "-o", tmp_path / "rig.json", *place).stderr
+    assert float(told.partition("diffuse surface by ")[2].split()[0]) < 2
+    if target == "ball":
+        elsewhere = ["-o", tmp_path / "no.json", "--ball", "75,75,54"]
+        refused = call("calibrate", "gains", tmp_path / "white.olat.h5", *elsewhere, code=1)
+        assert "shading of the ball at (75, 75) with radius 54 px differs by" in str(refused.exception)
+        assert not (tmp_path / "no.json").exists()
     found = olatkit.read_rig(tmp_path / "rig.json").gains
     expected = gains / (gains @ [0.2126, 0.7152, 0.0722]).mean()
     assert np.abs(found / expected - 1).max() < 0.005
