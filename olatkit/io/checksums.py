@@ -15,15 +15,14 @@ def checksum(data: np.ndarray) -> int:
     hash; the lanes and the length are then folded in the same way. Each step is a bijection of the lane, so that a
     change of one word always reaches the result. It guards against decay, not against forgery.
     """
-    whole = data.size // 64 * 64
-    rest = np.zeros(64, np.uint8)
-    rest[: data.size - whole] = data[whole:]
-    words = data[:whole].view(np.uint64).reshape(-1, 8)
-    return int(_fold(words, rest.view(np.uint64), np.uint64(data.size), np.uint64(_PRIME)))
+    return int(_fold(data, np.uint64(_PRIME)))
 
 
 @numba.njit(cache=True, nogil=True)
-def _fold(words, rest, size, prime):
+def _fold(data, prime):
+    whole = data.size // 64 * 64
+    words, rest = data[:whole].view(np.uint64).reshape(-1, 8), np.zeros(64, np.uint8)
+    rest[: data.size - whole] = data[whole:]
     a = b = c = d = e = f = g = h = prime
     for i in range(len(words)):
         a = (a ^ words[i, 0]) * prime
@@ -34,11 +33,11 @@ def _fold(words, rest, size, prime):
         f = (f ^ words[i, 5]) * prime
         g = (g ^ words[i, 6]) * prime
         h = (h ^ words[i, 7]) * prime
-    out = size
+    out = np.uint64(data.size)
     for lane in (a, b, c, d, e, f, g, h):
         out = (out ^ lane) * prime
         out ^= out >> np.uint64(32)
-    for i in range(8):
-        out = (out ^ rest[i]) * prime
+    for word in rest.view(np.uint64):
+        out = (out ^ word) * prime
         out ^= out >> np.uint64(32)
     return out

@@ -9,7 +9,6 @@ import zlib
 from functools import lru_cache
 from typing import Any
 
-import numba
 import numpy as np
 
 COMPRESSIONS = ("bitshuffle", "gzip", "none")
@@ -90,30 +89,11 @@ def unpack(packed: bytes | memoryview, out: np.ndarray, compression: str) -> Non
     size, block = struct.unpack(">QI", packed[:12]) if len(packed) >= 12 else (-1, 0)
     if size != out.nbytes or not 0 < block <= 1 << 20 or block % (8 * out.itemsize):
         raise ValueError(f"a chunk is damaged: its header says {size} bytes, expected {out.nbytes}")
-    source = np.frombuffer(packed, np.uint8)
-    # The codec trusts the lengths inside; walk them first, so that damage cannot make it read outside.
-    if _end_of_blocks(source, size, block, out.itemsize) != source.size:
-        raise ValueError(f"a chunk is damaged: its blocks do not add up to {source.size} bytes")
-    used = library.bshuf_decompress_lz4(
-        source.ctypes.data + 12, out.ctypes.data, out.size, out.itemsize, block // out.itemsize
-    )
-    if used != len(packed) - 12:
-        raise ValueError(f"a chunk is damaged: its codec stopped with code {used} after {len(packed)} bytes")
+    from olatkit.io.bit_planes import decode_blocks
 
-
-@numba.njit(cache=True, nogil=True)
-def _end_of_blocks(source, size, block, itemsize):
-    """Byte after the last compressed block, -1 if one begins too late; under eight values are stored as they are."""
-    at, left = 12, size
-    while left >= 8 * itemsize:
-        left -= min(block, left - left % (8 * itemsize))
-        if at + 4 > source.size:
-            return -1
-        length = 0
-        for k in range(4):
-            length = 256 * length + int(source[at + k])
-        at += 4 + length
-    return at + left
+    source, target = np.frombuffer(packed, np.uint8)[12:], out.reshape(-1).view(np.uint8)
+    if not decode_blocks(source, block, out.itemsize, library.lz4_address, target):
+        raise ValueError(f"a chunk is damaged: its {len(packed)} bytes do not decode to {size}")
 
 
 @lru_cache(maxsize=1)
@@ -122,16 +102,17 @@ def _bitshuffle() -> Any:
     import hdf5plugin
 
     try:
-        library = ctypes.CDLL(str(hdf5plugin.get_config().registered_filters["bshuf"]))
+        library: Any = ctypes.CDLL(str(hdf5plugin.get_config().registered_filters["bshuf"]))
         size, pointer = ctypes.c_size_t, ctypes.c_void_p
         for name, result, arguments in (
             ("bshuf_default_block_size", size, [size]),
             ("bshuf_compress_lz4_bound", size, [size] * 3),
             ("bshuf_compress_lz4", ctypes.c_int64, [pointer, pointer, size, size, size]),
-            ("bshuf_decompress_lz4", ctypes.c_int64, [pointer, pointer, size, size, size]),
+            ("LZ4_decompress_safe", ctypes.c_int, [pointer, pointer, ctypes.c_int, ctypes.c_int]),
         ):
             function = getattr(library, name)
             function.restype, function.argtypes = result, arguments
+        library.lz4_address = ctypes.cast(library.LZ4_decompress_safe, ctypes.c_void_p).value
     except (OSError, AttributeError, KeyError):
         return None
     return library

@@ -27,7 +27,7 @@ none of its locks and no open HDF5 file, and survives a fork.
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,9 +115,10 @@ class _OpenFile:
         self.number = -1
         self.number = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
 
-    def __del__(self) -> None:
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        # Held here, since a program that ends may have let go of the module before its readers.
         if self.number >= 0:
-            os.close(self.number)
+            close(self.number)
 
 
 class ShardReader:

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from olatkit.learn.order import Order, ReadKey
 from olatkit.learn.pair_reading import PairRead, PairReader
 from olatkit.learn.pair_samples import make_batch
 from olatkit.learn.sample import Sample
+from olatkit.learn.shared_arrays import begin_receiving, end_receiving, fill_in_turn
 
 
 class ShardLoader:
@@ -118,18 +120,25 @@ class ShardLoader:
         return make_batch(waiting, self.dataset.size, self.device)
 
     def _reads(self, stop: int | None) -> Iterator[PairRead]:
-        """Readings in order, by worker processes or here."""
+        """Readings in order, by worker processes or here; what one holds lasts until the batch that it ends is made."""
         reader = self.dataset.reader(relight=self.device.type == "cpu")
         keys = _Keys(self.order, self.position, stop, self.dataset.variants)
+        number = begin_receiving()
+        # Those under way to here, and those that wait here for their batch to be full; each process has its share.
+        pieces = self.ahead + -(-(2 + self.batch // self.dataset.variants) // max(self.workers, 1))
         loader = torch.utils.data.DataLoader(
             _Readings(reader), sampler=keys, batch_size=None, num_workers=self.workers, collate_fn=_as_it_is,
             prefetch_factor=self.ahead if self.workers else None, pin_memory=self.device.type == "cuda",
-            multiprocessing_context=self.start_method if self.workers else None, worker_init_fn=_end_with_the_training,
+            multiprocessing_context=self.start_method if self.workers else None,
+            worker_init_fn=partial(_begin_reading, number, pieces),
         )
-        for read in loader:
-            if isinstance(read, OlatkitError):
-                raise read
-            yield read
+        try:
+            for read in loader:
+                if isinstance(read, OlatkitError):
+                    raise read
+                yield read
+        finally:
+            end_receiving(number)
 
 
 class _Keys:
@@ -157,8 +166,14 @@ class _Readings(torch.utils.data.Dataset):
             return error
 
 
-def _end_with_the_training(_worker: int) -> None:
-    """What a reading process does first: see to it that it ends when the training process is killed.
+def _begin_reading(number: int, pieces: int, worker: int) -> None:
+    """What a reading process does first."""
+    fill_in_turn(number, worker, pieces)
+    _end_with_the_training()
+
+
+def _end_with_the_training() -> None:
+    """See to it that a reading process ends when the training process is killed.
 
     torch's own watch ends its loop, but then it waits for ever to hand over what it has read.
     """

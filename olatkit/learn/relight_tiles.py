@@ -1,5 +1,6 @@
 """The OLAT sum on tiles of codes: one matrix product per colour, on the CPU tile by tile or on a torch device at once."""
 
+import math
 from collections.abc import Iterable
 
 import numba
@@ -29,11 +30,17 @@ def relight_tiles(
     out : ndarray, shape (K, 3, h, w), float32
         Filled with linear radiance; 0 where no tile lies.
     """
-    out[...] = 0
-    groups = group_weights(weights)
+    groups, corner, c, filled = group_weights(weights), np.array(window[:2]), math.gcd(*window[2:]), []
     for codes, tiles in batches:
         n, lights, c = codes.shape[:3]
-        _sum_tiles(codes.reshape(n, lights, c * c, 3), groups, tiles * c - np.array(window[:2]), c, out)
+        corners = tiles * c - corner
+        _sum_tiles(codes.reshape(n, lights, c * c, 3), groups, corners, c, out)
+        filled.append(corners)
+    dark = np.ones((window[2] // c, window[3] // c), bool)
+    for corners in filled:
+        dark[tuple(corners.T // c)] = False
+    for y, x in np.argwhere(dark) * c:
+        out[:, :, y : y + c, x : x + c] = 0
 
 
 def relight_tiles_on(

@@ -127,7 +127,7 @@ def point_light_maps(points: Any, colours: Any, normals: Any) -> Any:
     radius_squared = (points**2).sum(-1)[..., None]
     gap = radius_squared**0.5 - 1
     distance_squared = radius_squared + 1 - 2 * along
-    received = (along - 1).clip(min=0) * gap**2 / distance_squared**1.5
+    received = (along - 1).clip(min=0) * gap**2 / (distance_squared * distance_squared**0.5)
     return received.swapaxes(1, 2) @ colours
 
 

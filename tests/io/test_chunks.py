@@ -45,6 +45,16 @@ def test_bitshuffle_gives_the_bytes_of_the_filter():
     assert fast == chunks._through_hdf5(data.shape, data.dtype, "bitshuffle", data=data)
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("count", [8, 63, 64, 72, 4096, 4099, 40_000])
+def test_bits_are_joined_whatever_is_left_over(kind, count):
+    """Vectors hold 32 or 64 bytes, blocks some thousand values, and fewer than eight are stored as they are."""
+    data = np.frombuffer(np.random.default_rng(count).bytes(count * np.dtype(kind).itemsize), kind)
+    out = np.empty_like(data)
+    unpack(bytes(pack(data, "bitshuffle")), out, "bitshuffle")
+    assert out.tobytes() == data.tobytes()
+
+
 def test_without_the_library_hdf5_does_the_work(monkeypatch):
     data = picture((60, 70, 3), np.uint16, 0)
     expected = bytes(pack(data, "bitshuffle"))

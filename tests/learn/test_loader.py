@@ -75,6 +75,18 @@ def test_zero_one_and_two_workers_give_the_same_batches(shard_folder):
         assert all(same(a, b) for a, b in zip(rows[0], row, strict=True))
 
 
+@pytest.mark.parametrize(("variants", "batch", "ahead", "start"), [(1, 5, 1, 0), (4, 1, 1, 2), (3, 7, 2, 1)])
+def test_readings_that_wait_for_a_slow_training_are_not_overwritten(shard_folder, variants, batch, ahead, start):
+    """Reading processes use their memory again and again."""
+    data = ShardDataset(shard_folder, "train", variants=variants)
+    expected = samples_of(ShardLoader(data, batch, start=start), 40)
+    found = []
+    for sample in itertools.islice(ShardLoader(data, batch, workers=2, ahead=ahead, start=start), -(-40 // batch)):
+        time.sleep(0.02)  # time enough to read all that they may
+        found += [sample[i] for i in range(batch)]
+    assert all(same(a, b) for a, b in zip(expected, found[:40], strict=True))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_workers_may_be_started_in_any_way(shard_folder, method):
