@@ -173,7 +173,7 @@ def load_network(
     checkpoint = read_checkpoint(path)
     network = RelightingNetwork(
         checkpoint["variant"], parsing_channels=checkpoint["parsing_channels"], activation=checkpoint["activation"],
-        norm=checkpoint.get("norm"),
+        norm=checkpoint.get("norm"), light_levels=checkpoint.get("light_levels"),
     )
     try:
         network.load_state_dict(checkpoint["average" if averaged else "network"])

@@ -143,6 +143,10 @@ class TrainConfig(BaseModel):
         None, description="normalisation; none: the variant's own, batch for lite. With group pictures do not depend on "
         "their batch, batch can be folded into convolutions"
     )
+    light_levels: bool | None = Field(
+        None, description="the lighting also scales and shifts every level of the decoder; none: the variant's own, true "
+        "for lite. False: as the paper has it"
+    )
     seed: int = Field(0, ge=0, description="of weights, samples and lightings")
     steps: int = Field(300_000, ge=1, description="steps of the optimizer in all stages together")
     stages: tuple[StageConfig, ...] = Field(

@@ -47,6 +47,8 @@ class RelightingNetwork(nn.Module):
         Between layers.
     norm : {"group", "batch"}, optional
         Normalisation in place of the variant's own.
+    light_levels : bool, optional
+        Whether the lighting scales and shifts every level of the decoder; the variant's own choice if None.
 
     Notes
     -----
@@ -56,20 +58,23 @@ class RelightingNetwork(nn.Module):
 
     def __init__(
         self, variant: str, *, parsing_channels: int = 19, activation: Activation = "prelu",
-        norm: VariantNorm | None = None,
+        norm: VariantNorm | None = None, light_levels: bool | None = None,
     ) -> None:
         super().__init__()
         if variant not in VARIANTS:
             raise ValueError(f"unknown variant '{variant}', expected one of {', '.join(VARIANTS)}")
-        sizes = replace(VARIANTS[variant], norm=norm or VARIANTS[variant].norm)
-        self.variant, self.parsing_channels, self.activation, self.norm = variant, parsing_channels, activation, sizes.norm
+        sizes = VARIANTS[variant]
+        given: dict[str, Any] = {"norm": norm, "light_levels": light_levels}
+        sizes = replace(sizes, **{name: value for name, value in given.items() if value is not None})
+        self.variant, self.parsing_channels, self.activation = variant, parsing_channels, activation
+        self.norm, self.light_levels = sizes.norm, sizes.light_levels
         self.encoder = Encoder(sizes, activation)
         self.decoder = Decoder(sizes, parsing_channels, activation)
 
     @property
     def form(self) -> dict[str, Any]:
         """What makes a network of the same layers: ``RelightingNetwork(**network.form)``."""
-        names = ("variant", "parsing_channels", "activation", "norm")
+        names = ("variant", "parsing_channels", "activation", "norm", "light_levels")
         return {name: getattr(self, name) for name in names}
 
     def encode(self, image: Tensor) -> Encoding:

@@ -73,7 +73,8 @@ def make_optimizer(module: torch.nn.Module, config: OptimizerConfig) -> torch.op
 def make_network(config: TrainConfig) -> RelightingNetwork:
     """The network that the settings name, with random weights."""
     return RelightingNetwork(
-        config.variant, parsing_channels=config.parsing_classes, activation=config.activation, norm=config.norm
+        config.variant, parsing_channels=config.parsing_classes, activation=config.activation, norm=config.norm,
+        light_levels=config.light_levels,
     )
 
 

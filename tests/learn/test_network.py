@@ -186,7 +186,9 @@ def test_a_network_of_the_same_form_takes_the_same_weights() -> None:
     network = _network("lite", norm="group", activation="relu6", parsing_channels=1)
     copy = RelightingNetwork(**network.form)
     copy.load_state_dict(network.state_dict())
-    assert copy.form == {"variant": "lite", "parsing_channels": 1, "activation": "relu6", "norm": "group"}
+    assert copy.form == {
+        "variant": "lite", "parsing_channels": 1, "activation": "relu6", "norm": "group", "light_levels": True,
+    }
     assert RelightingNetwork("lite").form["norm"] == "batch"
 
 
@@ -202,6 +204,8 @@ def test_lite_lights_every_level_and_begins_as_if_it_did_not() -> None:
         network.decoder._lit(2, x, embedded).detach(), x.numpy() * (1 + scale) + shift, atol=1e-6
     )
     assert not len(_network("base").decoder.LS)
+    assert len(_network("tiny", light_levels=True).decoder.LS) == 5
+    assert not len(_network("lite", light_levels=False).decoder.LS)
 
 
 def test_half_precision_stays_close_and_light_in_full_precision() -> None:
