@@ -8,6 +8,7 @@ from olatkit.color import REC709_LUMINANCE
 from olatkit.geometry import latlong_directions, row_solid_angles
 from olatkit.io.facts import Description, Fact, file_size, number, size, span, text
 from olatkit.io.images import read_image
+from olatkit.io.tags import tag_facts
 
 
 def describe_picture(path: Path) -> Description:
@@ -18,17 +19,19 @@ def describe_picture(path: Path) -> Description:
     names = {1: "grey", 2: "grey and alpha", 3: "RGB", 4: "RGBA"}[channels]
     linear = np.issubdtype(image.dtype, np.floating)
     facts = [size("picture", width, height, "size_px"), text("channels", f"{names}, {image.dtype}", "channels")]
+    with path.open("rb") as file:
+        tags = tag_facts(path, file.read(16))
     if not linear:
         facts += [text("light", "encoded, usually sRGB: holds nothing brighter than white", "light"),
                   span("values", image, "", "values", ".6g")]
-        return Description("picture", (*facts, file_size(path.stat().st_size)))
+        return Description("picture", (*facts, *tags, file_size(path.stat().st_size)))
     color = (image[..., None] if channels == 1 else image[..., : min(channels, 3)]).astype(np.float64)
     facts += _range_facts(color)
     is_map = width == 2 * height
     if is_map and color.shape[2] == 3:
         facts += _map_facts(np.nan_to_num(np.maximum(color, 0), nan=0.0, posinf=0.0))
     kind = "environment map (lat-long)" if is_map else "linear picture"
-    return Description(kind, (*facts, file_size(path.stat().st_size)))
+    return Description(kind, (*facts, *tags, file_size(path.stat().st_size)))
 
 
 def _range_facts(color: np.ndarray) -> list[Fact]:

@@ -9,6 +9,8 @@ from olatkit.io.cine import CineStream
 from olatkit.io.facts import Description, Fact, file_size, number, size, span, text
 from olatkit.io.sources import VIDEO_SUFFIXES, open_stream
 from olatkit.io.streams import FrameStream
+from olatkit.io.tags import film_facts
+from olatkit.io.video_frames import read_comment
 
 PACKINGS = {
     "u8": "8 bits", "u16": "16 bits", "p10": "10 bits packed (P10), linearised to 12",
@@ -26,6 +28,7 @@ def describe_stream(path: Path) -> Description:
     facts = [*_camera_facts(stream), *_frame_facts(stream), *_clock_facts(stream), *_level_facts(stream)]
     if video:
         facts.append(text("transfer curve", "not linear: give --transfer to ingest", "transfer"))
+        facts += film_facts(read_comment(path))
     whole = path.stat().st_size if path.is_file() else sum(f.stat().st_size for f in path.iterdir() if f.is_file())
     kind = "folder of images" if path.is_dir() else "video" if video else "Phantom .cine capture" if cine else "frames"
     return Description(kind, (*facts, file_size(whole)))

@@ -7,7 +7,7 @@ Arrays are rows top-down and RGB(A) in this package, without exception.
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from olatkit.io.exr import (
     write_exr_parts,
 )
 from olatkit.io.outputs import whole_file
+from olatkit.io.png_text import with_text
 
 __all__ = [
     "read_exr", "read_exr_header", "read_hdr", "read_image", "read_picture", "to_half", "write_exr", "write_exr_parts",
@@ -72,8 +73,10 @@ def read_picture(path: PathLike) -> np.ndarray:
     return image if image.ndim == 2 else _swap_red_blue(image)
 
 
-def write_png(path: PathLike, image: np.ndarray, *, overwrite: bool = False) -> None:
-    """Write uint8 or uint16 (H, W), (H, W, 3) RGB or (H, W, 4) RGBA as PNG, bit for bit.
+def write_png(
+    path: PathLike, image: np.ndarray, *, texts: Mapping[str, object] | None = None, overwrite: bool = False
+) -> None:
+    """Write uint8 or uint16 (H, W), (H, W, 3) RGB or (H, W, 4) RGBA as PNG, bit for bit; ``texts`` by keyword beside it.
 
     Raises
     ------
@@ -87,7 +90,7 @@ def write_png(path: PathLike, image: np.ndarray, *, overwrite: bool = False) -> 
     check_shape(path, image)
     stored = np.ascontiguousarray(image if image.ndim == 2 else _swap_red_blue(image))
     with whole_file(path, overwrite=overwrite) as part:
-        part.write_bytes(cv2.imencode(".png", stored)[1].tobytes())
+        part.write_bytes(with_text(cv2.imencode(".png", stored)[1].tobytes(), texts or {}))
 
 
 def read_hdr(path: PathLike) -> np.ndarray:

@@ -112,6 +112,14 @@ def open_video(path: str | os.PathLike[str], *, transfer: str | float | None) ->
     return ArrayStream(frames, float(rate), times_s=times_s, name=path.name)
 
 
+def read_comment(path: str | os.PathLike[str]) -> str:
+    """The comment of a video, '' if it has none."""
+    import av
+
+    with av.open(str(path)) as container:
+        return {name.lower(): value for name, value in container.metadata.items()}.get("comment", "")
+
+
 def _list_stamps(container: Any, stream: Any) -> np.ndarray:
     """Presentation times of all frames, from the packets: nothing is decoded."""
     container.seek(0, stream=stream)

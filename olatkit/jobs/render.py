@@ -19,7 +19,7 @@ from olatkit.jobs.composer import Composer, Scale
 from olatkit.jobs.imageset_reader import ImagesetReader, Take
 from olatkit.jobs.journal import Journal
 from olatkit.jobs.lightings import Lighting, MapSource, map_key, standing_maps, unique_names
-from olatkit.jobs.render_files import ChunkFiles, films_of, join_films
+from olatkit.jobs.render_files import ChunkFiles, Tagger, films_of, join_films
 from olatkit.jobs.shots import RenderConfig, Shot, plan_shots
 from olatkit.render.basis import LightingBasis, check_device
 from olatkit.render.mixer import MapMixer
@@ -114,7 +114,7 @@ def render_take(
         journal.begin()
         try:
             kept = work.run(chunks, journal, progress)
-            join_films(chunks, config, journal)
+            join_films(chunks, config, journal, work.tagger, [scale.display for scale in work.scales])
         except BaseException:
             journal.give_up()
             raise
@@ -154,6 +154,8 @@ class _Work:
             max_angle_deg=config.max_angle_deg, subject_m=config.subject_m,
         )
         self._composer = Composer(config, self._mixer, len(take))
+        source = getattr(take, "path", None)
+        self.tagger = Tagger("" if source is None else Path(source).name, [x.name for x in lightings], config)
         self.for_display = for_display
         self.lost = self._first_losses()
         self.scales = self._find_scales(take)
@@ -190,10 +192,9 @@ class _Work:
         kept = done = total - sum(len(shots) for _, shots in todo)
         order = [index for index, _ in groupby(shot.imageset for _, shots in todo for shot in shots)]
         imagesets = self._reader.read_ahead(order)
-        names = [lighting.name for lighting in self._lightings]
         current, basis = -1, None
         for number, shots in todo:
-            with ChunkFiles(shots, names, self._config, journal, number) as files:
+            with ChunkFiles(shots, self.tagger, self._config, journal, number) as files:
                 for index, group in groupby(shots, key=lambda shot: shot.imageset):
                     if index != current:
                         basis = None  # let go of the last imageset before the next one is taken

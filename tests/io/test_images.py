@@ -24,6 +24,7 @@ from olatkit.io.images import (
     write_exr_parts,
     write_png,
 )
+from olatkit.io.png_text import read_text
 
 
 @pytest.fixture
@@ -330,3 +331,26 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, picture: np.ndarray, monk
     with pytest.raises(OSError, match="No space left on device"):
         write_exr(tmp_path / "a.exr", picture)
     assert not list(tmp_path.iterdir())
+
+
+# Texts beside the pixels of PNG files.
+
+def test_texts_of_a_png_are_read_by_others_and_change_no_pixel(tmp_path: Path, rng: np.random.Generator) -> None:
+    image = rng.integers(0, 65536, (5, 7, 3)).astype(np.uint16)
+    texts = {"take": "anna.olat.h5", "environment": "Zürich, 夜", "yawDegrees": 22.5, "Software": "olatkit"}
+    write_png(tmp_path / "a.png", image, texts=texts)
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.png"), image)
+    expected = {key: str(value) for key, value in texts.items()}
+    assert read_text((tmp_path / "a.png").read_bytes()) == expected
+    found = iio.immeta(tmp_path / "a.png", plugin="pillow")
+    assert {key: found[key] for key in texts} == expected
+    with pytest.raises(ValueError, match="PNG keyword ''"):
+        write_png(tmp_path / "b.png", image, texts={"": "nothing"})
+    assert not (tmp_path / "b.png").exists()
+
+
+def test_texts_of_damaged_and_foreign_files_are_none(tmp_path: Path) -> None:
+    write_png(tmp_path / "a.png", np.zeros((2, 2), np.uint8), texts={"take": "anna"})
+    data = (tmp_path / "a.png").read_bytes()
+    assert read_text(data[:50]) == {}
+    assert read_text(b"") == read_text(b"II*\0 and more") == {}

@@ -19,10 +19,12 @@ from fake_takes import (
     read_video,
 )
 
+from olatkit import __version__
 from olatkit.color import to_srgb8
 from olatkit.envmap import EnvironmentMap
 from olatkit.errors import ConfigError, FormatError, OutputExistsError
 from olatkit.imageset import Imageset
+from olatkit.io.describe import describe
 from olatkit.io.images import read_exr, read_picture, write_png
 from olatkit.io.run_lock import running_alone
 from olatkit.jobs import shots
@@ -47,6 +49,26 @@ def test_background_colour_shows_as_it_is_whatever_the_exposure(tmp_path: Path) 
     np.testing.assert_array_equal(
         read_picture(tmp_path / "0.png")[9:15, 9:15], read_picture(tmp_path / "plain.png")[9:15, 9:15]
     )
+
+
+def test_every_file_says_what_it_shows(tmp_path: Path) -> None:
+    """Map, take, imageset, turn, exposure and version; PNG as texts, EXR as attributes, videos as a comment."""
+    take = bright_take()
+    take.path = tmp_path / "anna.olat.h5"
+    config = RenderConfig(imageset=1, turntable=2, yaw_deg=30, exposure_stops=1, formats=("png", "exr", "mp4", "ffv1"))
+    report = render_take(take, [make_map("Zürich")], tmp_path / "out", config)
+    shared = {"environment": "Zürich", "take": "anna.olat.h5", "exposureStops": 1, "Software": f"olatkit {__version__}"}
+    display = report.exposures["Zürich"]
+    for path in report.paths:
+        facts = {fact.key.removeprefix("tag_"): fact.value for fact in describe(path).facts if fact.key.startswith("tag_")}
+        found = {key: facts[key] for key in shared}
+        assert {**found, "exposureStops": float(found["exposureStops"])} == shared, path
+        assert int(facts["imageset"]) == 1
+        if path.suffix in (".png", ".exr"):
+            assert float(facts["yawDegrees"]) == 30 + 180 * path.stem.endswith("1")
+        assert ("displayFactor" in facts) == (path.suffix != ".exr")
+        assert float(facts.get("displayFactor", display)) == display
+    assert {path.suffix for path in report.paths} == {".png", ".exr", ".mp4", ".mkv"}
 
 
 def test_background_picture_and_mattes_of_the_user(tmp_path: Path) -> None:
