@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from olatkit.errors import ConfigError
+from olatkit.wording import called, counted
 
 log = logging.getLogger(__name__)
 
@@ -297,8 +298,8 @@ def schedule_from_document(document: Mapping, *, source: str = "schedule") -> Li
         raise ConfigError(f"{source}: schedule version {document['version']}, expected 1; update olatkit")
     frames = document["frames"]
     if not isinstance(frames, list) or len(frames) != document["cycle"]:
-        count = len(frames) if isinstance(frames, list) else type(frames).__name__
-        raise ConfigError(f"{source}: {count} frames listed, expected the cycle length {document['cycle']}")
+        found = f"{counted(len(frames), 'frame')} listed" if isinstance(frames, list) else f"'frames' is {called(frames)}"
+        raise ConfigError(f"{source}: {found}, expected the cycle length {document['cycle']}")
     slots = []
     for p, item in enumerate(frames):
         try:

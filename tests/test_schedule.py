@@ -167,7 +167,7 @@ def test_phase_counts_modulo_the_cycle():
 @pytest.mark.parametrize("change, message", [
     ({"version": 2}, "version 2, expected 1"),
     ({"cycle": 3}, "2 frames listed, expected the cycle length 3"),
-    ({"frames": "all"}, "str frames listed"),
+    ({"frames": "all"}, "'frames' is plain text"),
     ({"frames": [{"k": "olat", "l": 0}, {"l": 1}]}, "frame 1 is"),
     ({"frames": [{"k": "olat", "l": "first"}, {"k": "olat", "l": 1}]}, "frame 0 is"),
     ({"frames": [{"k": "olat", "l": 0}, 7]}, "frame 1 is 7"),

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from olatkit.errors import CaptureError
+from olatkit.wording import counted
 
 _NEIGHBOURS = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx]
 
@@ -98,7 +99,8 @@ def replace_bad_pixels(frame: np.ndarray, bad: np.ndarray, bayer: str | None) ->
     if lost.size:
         n = lost[0]
         raise CaptureError(
-            f"bad pixel at row {y[n]}, column {x[n]} has no good neighbour of its colour ({len(y)} bad pixels in all); "
+            f"bad pixel at row {y[n]}, column {x[n]} has no good neighbour of its colour "
+            f"({counted(len(y), 'bad pixel')} in all); "
             "the bad pixel map marks whole areas: make it again from a clean dark frame"
         )
     fixed = frame.copy()

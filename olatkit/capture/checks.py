@@ -10,6 +10,7 @@ import numpy as np
 from olatkit.capture.sync import MIN_SCORE
 from olatkit.imageset import CROSSTALK, INTERPOLATED, LOW_FLOW_CONFIDENCE, ONE_SIDED, SATURATED
 from olatkit.io.takes import Take
+from olatkit.wording import counted
 
 LEVELS = ("good", "look", "bad")
 CLEARLY_LIT = 0.1  # of the brightest light, from which a light is judged by its picture
@@ -113,12 +114,12 @@ def _check_phase(take: Take) -> Check | None:
         return None
     limit = f"score ≥ 0.50 and ≥ 0.35 above the next offset; impossible below {MIN_SCORE:.2f}"
     if not math.isfinite(score):
-        found = f"{take.notes['phase']} frames, given by hand"
+        found = f"{counted(take.notes['phase'], 'frame')}, given by hand"
         return Check("look", "Phase", found, limit, "nothing in the frames confirms it")
     runner_up = take.notes["phase_runner_up"]
     level = "good" if score >= 0.5 and score - runner_up >= 0.35 else "look" if score > MIN_SCORE else "bad"
     return Check(
-        level, "Phase", f"{take.notes['phase']} frames, score {score:.2f}, next {runner_up:.2f}", limit,
+        level, "Phase", f"{counted(take.notes['phase'], 'frame')}, score {score:.2f}, next {runner_up:.2f}", limit,
         "which frame shows which light; wrong by one frame, every picture is lit by another light",
     )
 
@@ -130,9 +131,10 @@ def _check_lock(take: Take) -> Check | None:
     low = int((np.array(scores) < MIN_SCORE).sum())
     gaps = take.notes.get("unrecorded_gaps", [])
     level = "bad" if low > 0.1 * len(scores) else "look" if low or gaps else "good"
-    found = f"{len(scores) - low} of {len(scores)} windows in step"
+    found = f"{len(scores) - low} of {counted(len(scores), 'window')} in step"
     if gaps:
-        found += f"; {sum(n for _, n in gaps)} frames lost without a trace in {len(gaps)} places, corrected"
+        lost = counted(sum(n for _, n in gaps), "frame")
+        found += f"; {lost} lost without a trace in {counted(len(gaps), 'place')}, corrected"
     return Check(level, "Lock over the take", found, "every window ≥ 0.70, no hidden loss",
                  "camera and lights stay in step")
 
@@ -147,7 +149,7 @@ def _check_frames(take: Take) -> Check | None:
     level = _grade(share, 0, 0.01)
     if skipped:
         level = "bad" if skipped > 0.05 * (len(take) + skipped) else "look"
-    found = f"{dropped} dropped, {bad} flickering or bad, of {frames + dropped}; {skipped} imagesets skipped"
+    found = f"{dropped} dropped, {bad} flickering or bad, of {frames + dropped}; {counted(skipped, 'imageset')} skipped"
     return Check(level, "Frames", found, "none; bad from 1 % of the frames or 5 % of the imagesets",
                  "a missing look at a light is replaced by its other look or its neighbours")
 
@@ -176,7 +178,7 @@ def _check_code_range(take: Take) -> Check | None:
         return None
     count = float(take.stats["beyond_codes"].sum())
     share = count / math.prod(take.codes_shape)
-    return Check(_grade(share, 1e-4, 1e-2), "Stored range", f"{count:.0f} values limited ({_percent(share)})",
+    return Check(_grade(share, 1e-4, 1e-2), "Stored range", f"{counted(round(count), 'value')} limited ({_percent(share)})",
                  "under 0.01 %; bad from 1 %", "values under -0.05 or over 4 of full scale do not fit the stored codes")
 
 
@@ -220,7 +222,7 @@ def _check_ambient(take: Take) -> Check | None:
         return Check(level, "Ambient light", found, "0 to 5 %; bad from 30 % and below 0",
                      "light in the room that is on in every frame; cut highlights can pass for it")
     dark = int((take.schedule.kinds == "dark").sum())
-    found = f"subtracted by {dark} dark slots per cycle" if dark else "not measured: no dark slots"
+    found = f"subtracted by {counted(dark, 'dark slot')} per cycle" if dark else "not measured: no dark slots"
     return Check("good", "Ambient light", found, "dark slots, or closure within ±3 %",
                  "light in the room that is on in every frame")
 

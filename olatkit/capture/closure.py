@@ -3,6 +3,7 @@
 import numpy as np
 
 from olatkit.errors import CaptureError
+from olatkit.wording import counted
 
 
 def ambient_from_closure(olat_sum: np.ndarray, full: np.ndarray, n_lights: int, tracking_gain: float) -> np.ndarray:
@@ -30,6 +31,7 @@ def ambient_from_closure(olat_sum: np.ndarray, full: np.ndarray, n_lights: int, 
     if abs(excess) < 0.2 * n_lights:
         raise CaptureError(
             f"ambient light cannot be found from closure: tracking drive {tracking_gain:g} means 1/drive "
-            f"{1 / tracking_gain:.4g}, expected more than 20 % away from {n_lights} lights; record dark frames instead"
+            f"{1 / tracking_gain:.4g}, expected more than 20 % away from {counted(n_lights, 'light')}; record dark "
+            "frames instead"
         )
     return (olat_sum - full) / excess

@@ -10,6 +10,7 @@ import numpy as np
 from olatkit.capture.cut_highlights import remove_hidden_leak
 from olatkit.rig import LightRig
 from olatkit.schedule import LightingSchedule
+from olatkit.wording import counted
 
 BLOCK_PX = 8
 SHADOW_COSINE = -0.25  # between normal and light; at 0 the terminator would be taken for a leak
@@ -114,7 +115,7 @@ def estimate_crosstalk(
     """
     cycle = schedule.cycle
     if len(frames) < cycle:
-        return _no_estimate(f"{len(frames)} frames, less than a cycle of {cycle}")
+        return _no_estimate(f"{counted(len(frames), 'frame')}, less than a cycle of {cycle}")
     if schedule.is_multiplexed:
         return _no_estimate("mix slots leave no part of the subject dark")
     inside = _block_reduce(np.asarray(mask, np.float32)[None], np.min)[0] > 0.5
@@ -131,7 +132,8 @@ def estimate_crosstalk(
         ]
         fit = _pooled_slope(samples)
         if fit[2] < MIN_SAMPLES:
-            return _no_estimate(f"only {fit[2]} dark samples on the subject; the rig may have no lights behind it")
+            return _no_estimate(f"only {counted(fit[2], 'dark sample')} on the subject; the rig may have no lights "
+                                "behind it")
         eps = float(np.clip(fit[0], -0.2, 0.4))
     return CrosstalkEstimate(*fit)
 

@@ -325,7 +325,7 @@ def neighbours(rig: LightRig, light: int, seen: list[bool]) -> tuple[list[int], 
     candidates = candidates[candidates != light]
     if len(candidates) < 3:
         raise CaptureError(
-            f"light {light} was never seen and only {len(candidates)} other lights were; check the schedule"
+            f"light {light} was never seen, and of the others only {len(candidates)}; check the schedule"
         )
     order = candidates[np.argsort(-(rig.directions[candidates] @ rig.directions[light]), kind="stable")]
     near = order[:3]

@@ -12,6 +12,7 @@ from scipy.ndimage import uniform_filter1d
 from olatkit.errors import CaptureError
 from olatkit.rig import LightRig
 from olatkit.schedule import LightingSchedule
+from olatkit.wording import counted
 
 MOMENT_FLOOR = 0.1  # of the median frame mean: keeps moments of nearly black frames from being noise over noise
 _GRID = 128  # cells along the longer side: 65,000 pixels give a 4K frame's moments to about a percent
@@ -79,7 +80,8 @@ def slot_moments(schedule: LightingSchedule, rig: LightRig, size: int = 64) -> n
     """Mean, x and y moment of a Lambert sphere in every slot, shape (P, 3)."""
     if len(rig) != schedule.n_lights:
         raise CaptureError(
-            f"rig '{rig.name}' has {len(rig)} lights, schedule '{schedule.name}' has {schedule.n_lights}, expected "
+            f"rig '{rig.name}' has {counted(len(rig), 'light')}, schedule '{schedule.name}' has {schedule.n_lights}, "
+            "expected "
             "the same number; use the rig and the schedule of one take"
         )
     grid = (np.arange(size) + 0.5) * 2 / size - 1

@@ -21,6 +21,7 @@ from olatkit.io.streams import FrameStream
 from olatkit.rig import LightRig
 from olatkit.schedule import LightingSchedule
 from olatkit.vision.demosaic import DemosaicModel
+from olatkit.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -197,13 +198,16 @@ def check_input(
     """
     _check_lights(rig, schedule)
     first, stop = span or (0, len(stream))
-    if not 0 <= first < stop <= len(stream):
+    if first >= stop:
+        raise ConfigError(f"{stream.name}: --start {first} --stop {stop}: the first frame must come before the end")
+    if first < 0 or stop > len(stream):
         raise ConfigError(
-            f"{stream.name}: frames {first} to {stop} asked for, the file has frames 0 to {len(stream) - 1}"
+            f"{stream.name}: --start {first} --stop {stop}: the file has {counted(len(stream), 'frame')}, expected "
+            f"0 to {len(stream)}"
         )
     if stop - first < schedule.cycle:
         raise CaptureError(
-            f"{stream.name}: {stop - first} frames are shorter than one cycle of {schedule.cycle}; "
+            f"{stream.name}: {counted(stop - first, 'frame')}, shorter than one cycle of {schedule.cycle}; "
             "record a longer take or give the right schedule"
         )
     height, width = stream.shape[:2]
@@ -217,7 +221,7 @@ def _check_lights(rig: LightRig, schedule: LightingSchedule) -> None:
     """Rig and schedule fit each other, and the schedule has tracking slots of one drive."""
     if len(rig) != schedule.n_lights:
         raise ConfigError(
-            f"rig '{rig.name}' has {len(rig)} lights, schedule '{schedule.name}' {schedule.n_lights}; "
+            f"rig '{rig.name}' has {counted(len(rig), 'light')}, schedule '{schedule.name}' {schedule.n_lights}; "
             "give the rig and schedule of the same stage"
         )
     if not len(schedule.tracking_slots):
@@ -382,8 +386,8 @@ def _with_references(plan: CapturePlan, stream: FrameStream, used: slice) -> Cap
     references = reference_ticks(first, last, schedule, plan.phase)
     if not references.size:
         raise CaptureError(
-            f"{stream.name}: no reference instant has half a cycle ({schedule.cycle // 2} frames) on both sides; "
-            f"{used.stop - used.start} frames were given"
+            f"{stream.name}: no reference instant has half a cycle ({counted(schedule.cycle // 2, 'frame')}) on both "
+            f"sides; given were {counted(used.stop - used.start, 'frame')}"
         )
     usable = plan.demultiplexer.usable
     at_tracking = np.isin((references - plan.phase) % schedule.cycle, schedule.tracking_slots)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from olatkit.errors import CaptureError
+from olatkit.wording import counted
 
 MAX_DEGREE = 6
 
@@ -89,7 +90,7 @@ def fit_linearisation(levels: np.ndarray, exposures: np.ndarray, *, size: int) -
     code, group = np.unique(code, return_inverse=True)
     light = np.bincount(group, light) / np.bincount(group)
     if len(code) < 3 or np.corrcoef(levels, exposures)[0, 1] <= 0:
-        raise CaptureError(f"the exposure ramp has {len(code)} rising levels, expected at least 3; add exposures")
+        raise CaptureError(f"the exposure ramp has {counted(len(code), 'rising level')}, expected at least 3; add exposures")
     code, light = np.concatenate([[0], code]), np.concatenate([[0], light])
     table = PchipInterpolator(code, light)(np.minimum(np.arange(size), code[-1]))
     slope = (light[-1] - light[-2]) / (code[-1] - code[-2])

@@ -8,6 +8,7 @@ from olatkit.capture.moments import normalise_moments, offset_scores, slot_momen
 from olatkit.errors import CaptureError
 from olatkit.rig import LightRig
 from olatkit.schedule import LightingSchedule
+from olatkit.wording import counted
 
 MIN_SCORE = 0.4  # hair, ears and shoulders are no sphere and cost score; a wrong offset stays far below this
 MIN_GAP = 0.25
@@ -97,7 +98,8 @@ def find_phase(
     span = int(ticks[-1] - ticks[0]) + 1 if len(ticks) else 0
     if span < schedule.cycle or 2 * len(ticks) < schedule.cycle:
         raise CaptureError(
-            f"the take has {len(ticks)} frames over {span} frame intervals, expected at least one cycle of schedule "
+            f"the take has {counted(len(ticks), 'frame')} over {counted(span, 'frame interval')}, expected at least "
+            "one cycle of schedule "
             f"'{schedule.name}', {schedule.cycle}; record a longer take or choose another schedule"
         )
     best = None

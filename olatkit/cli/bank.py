@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
-from olatkit.cli.options import overwrite_option, progress_bar, scheduler_option, workers_option
+from olatkit.cli.options import overwrite_option, progress_bar, say_kept, scheduler_option, workers_option
 from olatkit.cli.orientation import orientation_options
+from olatkit.wording import counted
 
 _BANK = click.argument("bank", type=click.Path(path_type=Path))
 
@@ -49,6 +50,7 @@ def build(
         done = build_bank(folder, out, config, scheduler=scheduler, workers=workers, overwrite=overwrite,
                           progress=progress)
     minutes = (monotonic() - start) / 60
+    say_kept(done.resumed, "map")
     for line in done.bad:
         click.echo(f"left out: {line}", err=True)
     for name, kept in done.duplicates:
@@ -57,7 +59,8 @@ def build(
     odd = count_notes(done.bank.notes)
     clipped = f"; {odd['flat']} with a clipped sun or a small, evenly bright lamp" if odd["flat"] else ""
     held = int(done.bank.test.sum())
-    click.echo(f"{len(done.bank)} maps of {len(set(done.bank.scenes))} scenes: {len(done.bank) - held} for training, "
+    click.echo(f"{counted(len(done.bank), 'map')} of {counted(len(set(done.bank.scenes)), 'scene')}: "
+               f"{len(done.bank) - held} for training, "
                f"{held} for tests{clipped}", err=True)
     if made > 0:
         cores = "" if scheduler not in ("sync", "threads", "processes") else (

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from olatkit.cli.options import overwrite_option, progress_bar, scheduler_option, workers_option
+from olatkit.wording import counted
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -64,13 +65,15 @@ def command(
         if link:
             click.echo(f"dashboard: {link}", err=True)
         with progress_bar("measuring takes") as bright, progress_bar("making shards", unit="imagesets") as progress:
+            said = read_json(subjects, "the subject of every take by its name, in JSON") if subjects else None
             done = build_shards(
-                takes, output, model, bank=bank, subjects=read_json(subjects) if subjects else None, truths=truths,
+                takes, output, model, bank=bank, subjects=said, truths=truths,
                 scheduler=where, workers=workers, overwrite=overwrite, progress=progress, bright_progress=bright,
                 say=lambda line: click.echo(line, err=True),
             )
     click.echo(
-        f"{done.folder}: {done.imagesets} imagesets in {done.shards} shards, {done.bytes / 1e6:.1f} MB, labels by "
+        f"{done.folder}: {counted(done.imagesets, 'imageset')} in {counted(done.shards, 'shard')}, "
+        f"{done.bytes / 1e6:.1f} MB, labels by "
         f"{', '.join(done.labels)}"
     )
 

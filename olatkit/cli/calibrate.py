@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from olatkit.cli.options import overwrite_option, progress_bar, workers_option
+from olatkit.wording import counted
 
 _PATH = click.Path(path_type=Path)
 
@@ -94,11 +95,11 @@ def lights(
         click.echo(f"balls differ from their mean by {spread.mean():.2f} degrees, {spread.max():.2f} at most", err=True)
     if expected is not None:
         if len(expected) != len(found.rig):
-            raise click.UsageError(f"{truth} has {len(expected)} lights, {len(found.rig)} were found")
+            raise click.UsageError(f"{truth} has {counted(len(expected), 'light')}, found were {len(found.rig)}")
         error = angles_deg(found.rig.directions, expected.directions)
         click.echo(f"angles from {truth}: mean {error.mean():.2f}, max {error.max():.2f} degrees", err=True)
     write_rig(output, found.rig, overwrite=overwrite)
-    click.echo(f"{output}: {len(found.rig)} lights")
+    click.echo(f"{output}: {counted(len(found.rig), 'light')}")
 
 
 @command.command()
@@ -148,7 +149,7 @@ def gains(
     )
     low, high = found.rig.gains.min(), found.rig.gains.max()
     write_rig(output, found.rig, overwrite=overwrite)
-    click.echo(f"{output}: gains of {len(found.rig)} lights, {low:.3f} to {high:.3f}")
+    click.echo(f"{output}: gains of {counted(len(found.rig), 'light')}, {low:.3f} to {high:.3f}")
 
 
 @command.command()
@@ -192,7 +193,8 @@ def dark(source: Path, output: Path, overwrite: bool) -> None:
     from olatkit.jobs.calibrate import average_dark
 
     done = average_dark(source, output, overwrite=overwrite)
-    click.echo(f"{output}: mean of {done.frames} frames, level {done.level:.2f}, {done.bad_pixels} bad pixels")
+    click.echo(f"{output}: mean of {counted(done.frames, 'frame')}, level {done.level:.2f}, "
+               f"{counted(done.bad_pixels, 'bad pixel')}")
 
 
 @command.command()

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from olatkit.cli.options import overwrite_option, progress_bar
+from olatkit.wording import counted
 
 
 @click.command(name="export-lp", short_help="Write a take's lights and pictures for RTI tools.")
@@ -31,5 +32,5 @@ def command(
             overwrite=overwrite, progress=progress,
         )
     if done.clipped:
-        click.echo(f"{done.clipped} values lie above full scale and are cut; try --exposure -1", err=True)
-    click.echo(f"{out}: {done.lights} lights, {done.pictures} pictures")
+        click.echo(f"above full scale and cut: {counted(done.clipped, 'value')}; try --exposure -1", err=True)
+    click.echo(f"{out}: {counted(done.lights, 'light')}, {counted(done.pictures, 'picture')}")

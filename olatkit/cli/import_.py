@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from olatkit.cli.options import overwrite_option, progress_bar, scheduler_option, workers_option
+from olatkit.cli.options import overwrite_option, progress_bar, say_kept, scheduler_option, workers_option
+from olatkit.wording import counted
 
 _PATH = click.Path(path_type=Path)
 
@@ -49,9 +50,11 @@ def command(
             folder, read_manifest(manifest), output, encoding=codes, compression=compression, scheduler=scheduler,
             workers=workers, overwrite=overwrite, report=report, progress=progress, join_progress=joining,
         )
+    say_kept(done.resumed, "picture")
     if done.saturated:
-        click.echo(f"{done.saturated} of {done.lights} pictures are saturated on more than 1 % of the subject", err=True)
+        click.echo(f"saturated on more than 1 % of the subject: {done.saturated} of "
+                   f"{counted(done.lights, 'picture')}", err=True)
     if done.beyond:
-        click.echo(f"{done.beyond} values lie beyond the stored range and were limited; try --codes float32", err=True)
+        click.echo(f"beyond the stored range and limited: {counted(done.beyond, 'value')}; try --codes float32", err=True)
     dead = f", {done.dead} of them dead" if done.dead else ""
-    click.echo(f"{done.take}: 1 imageset of {done.lights} lights{dead}")
+    click.echo(f"{done.take}: 1 imageset of {counted(done.lights, 'light')}{dead}")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from olatkit.cli.options import overwrite_option, parse_size, progress_bar, scheduler_option, workers_option
+from olatkit.cli.options import overwrite_option, parse_size, progress_bar, say_kept, scheduler_option, workers_option
+from olatkit.wording import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,6 +83,8 @@ def command(
     phase of the lighting cycle is found from the frames. Run the same command again after an interruption: it
     goes on where it stopped.
     """
+    from math import isfinite
+
     from olatkit.capture.config import IngestConfig
     from olatkit.cli.settings import read_config
     from olatkit.jobs.ingest import ingest
@@ -113,7 +116,9 @@ def command(
             scan_progress=scan,
             report=report,
         )
-    click.echo(f"{done.take}: {done.imagesets} imagesets, phase {done.phase} (score {done.phase_score:.3f})")
+    say_kept(done.resumed, "imageset")
+    score = f"score {done.phase_score:.3f}" if isfinite(done.phase_score) else "given"
+    click.echo(f"{done.take}: {counted(done.imagesets, 'imageset')}, phase {done.phase} ({score})")
 
 
 def _parse_corners(text: str | None) -> np.ndarray | None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from olatkit.cli.options import overwrite_option, progress_bar
+from olatkit.wording import counted
 
 _CHOICES = ("normals", "albedo", "occlusion", "diffuse", "specular", "gradients")
 
@@ -76,4 +77,4 @@ def command(
     with progress_bar("imagesets") as progress:
         done = make_normals(take, out, config, environments=environments, overwrite=overwrite, progress=progress)
     kept = f", {done.kept} kept" if done.kept else ""
-    click.echo(f"{out}: {len(done.written)} files{kept}")
+    click.echo(f"{out}: {counted(len(done.written), 'file')}{kept}")

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from olatkit.wording import counted
+
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
@@ -33,6 +35,12 @@ def parse_size(_ctx: click.Context, _param: click.Parameter, value: str | None) 
         raise click.BadParameter(f"{value!r} is no size, expected e.g. 512 or 640x480 (width x height)")
     width, height = int(parts[0]), int(parts[-1])
     return height, width
+
+
+def say_kept(count: int, noun: str) -> None:
+    """Tell what an interrupted run had finished, if anything."""
+    if count:
+        click.echo(f"kept from an interrupted run: {counted(count, noun)}", err=True)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from olatkit.cli.options import overwrite_option, progress_bar
+from olatkit.cli.options import overwrite_option, progress_bar, say_kept
 from olatkit.cli.orientation import orientation_options, read_map
 
 if TYPE_CHECKING:
@@ -124,8 +124,7 @@ def command(
     rig = read_rig(rig_path) if rig_path else None
     with progress_bar("render") as progress:
         report = render_take(imagesets, lightings, out, config, rig=rig, overwrite=overwrite, progress=progress)
-    if report.kept:
-        click.echo(f"{report.kept} pictures of an interrupted run were whole and are kept", err=True)
+    say_kept(report.kept, "picture")
     for name, factor in report.exposures.items():
         click.echo(f"{name}: exposure x{factor:.4g} from linear to display", err=True)
     for name, share in report.lost.items():

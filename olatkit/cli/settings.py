@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from olatkit.errors import ConfigError
+from olatkit.wording import called
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -23,7 +24,10 @@ def read_config(model: type[Model], path: Path | None, overrides: tuple[str, ...
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
         if loaded is not None and not isinstance(loaded, dict):
-            raise ConfigError(f"{path}: holds a {type(loaded).__name__}, expected keys and values")
+            raise ConfigError(
+                f"{path}: holds {called(loaded)}, expected settings as YAML, a line 'KEY: VALUE' each; known are "
+                f"{_keys(model, ())}"
+            )
         data = loaded or {}
     for item in overrides:
         key, equals, value = item.partition("=")

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from olatkit.cli.options import overwrite_option, progress_bar, scheduler_option, workers_option
+from olatkit.wording import counted
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -41,7 +42,7 @@ def verify(folder: Path, scheduler: str, workers: int | None) -> None:
     for line in problems:
         click.echo(" ".join(line.split()))
     if problems:
-        raise FormatError(f"{folder}: {len(problems)} problem{'s' * (len(problems) > 1)}; delete the files named, then "
+        raise FormatError(f"{folder}: {counted(len(problems), 'problem')}; delete the files named, then "
                           "run build-shards with the same arguments and --overwrite")
     click.echo(f"{folder}: all hashes and laws hold")
 
@@ -77,4 +78,4 @@ def merge(folders: tuple[Path, ...], output: Path, link: bool, bank: Path | None
 
     with progress_bar("copying") as progress:
         index = merge_shards(folders, output, link=link, bank=bank, overwrite=overwrite, progress=progress)
-    click.echo(f"{output}: {len(index.takes)} takes in {len(index.shards)} shards")
+    click.echo(f"{output}: {counted(len(index.takes), 'take')} in {counted(len(index.shards), 'shard')}")

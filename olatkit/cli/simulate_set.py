@@ -9,6 +9,7 @@ import click
 from olatkit.cli.main import RUN_AGAIN, STOPPED
 from olatkit.cli.options import progress_bar
 from olatkit.cli.simulate import record, refuse_given
+from olatkit.wording import counted
 
 # Options that mean nothing where no camera records, and those that mean nothing for actors drawn from seeds.
 _CAMERA = {
@@ -64,7 +65,8 @@ def _make_takes(out: Path, cast: tuple, imagesets: int, scheduler: str, options:
     if made:
         click.echo(f"{made / (monotonic() - start):.3g} imagesets/s", err=True)
     tests = sum(actor.split == "test" for actor in cast)
-    click.echo(f"{out}: {done.imagesets} imagesets of {len(cast)} subjects, {tests} for tests; {out / SHARDS} has the "
+    click.echo(f"{out}: {counted(done.imagesets, 'imageset')} of {counted(len(cast), 'subject')}, {tests} for tests; "
+               f"{out / SHARDS} has the "
                "settings for build-shards")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from olatkit.cli.options import overwrite_option, progress_bar
+from olatkit.wording import counted
 
 if TYPE_CHECKING:
     from olatkit.learn.config import TrainConfig
@@ -72,7 +73,7 @@ def _train(
     with join_ranks(device) as ranks:
         open_batches, open_validation = open_shards(shards, config, ranks, bank=bank)
         if ranks.first:
-            click.echo(f"{config.variant}, {config.steps} steps on {ranks.count} x {ranks.device}", err=True)
+            click.echo(f"{config.variant}, {counted(config.steps, 'step')} on {ranks.count} x {ranks.device}", err=True)
             if open_validation is None:
                 click.echo("no validation: the shards have no split 'test', or it is switched off", err=True)
         with progress_bar("training") as tell:

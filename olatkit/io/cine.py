@@ -66,7 +66,7 @@ class CineStream:
     ):
         self._path = Path(path)
         self._given = {"bayer": bayer, "black_level": black_level, "white_level": white_level}
-        self.name = self._path.name
+        self.name = str(path)
         with open(self._path, "rb") as file:
             if os.fstat(file.fileno()).st_size == 0:
                 raise FormatError(f"{self.name}: the file is empty, expected a Phantom .cine file")

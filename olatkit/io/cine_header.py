@@ -97,11 +97,12 @@ def parse_header(
         If anything contradicts the format, itself or the size of the file.
     """
     file = FileBytes(data, name)
-    mark, header_size, compression, version, _, _, first_image, count, at_bitmap, at_setup, at_offsets, trigger = (
-        file.unpack("2sHHHiIiIIIIQ", 0, "the file header")
-    )
+    mark = data[:2].tobytes()
     if mark != b"CI":
         raise file.error(f"starts with {mark!r}, expected b'CI'; is it a Phantom .cine file?")
+    _, header_size, compression, version, _, _, first_image, count, at_bitmap, at_setup, at_offsets, trigger = (
+        file.unpack("2sHHHiIiIIIIQ", 0, "the file header")
+    )
     if header_size < 44:
         raise file.error(f"Headersize is {header_size}, expected 44 or more")
     if compression not in (0, 2):

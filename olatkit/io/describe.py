@@ -13,11 +13,11 @@ from olatkit.io.documents import read_rig, read_schedule
 from olatkit.io.exr import EXR_MAGIC
 from olatkit.io.facts import Description, Fact, file_size, number, span, text
 from olatkit.io.images import HDR_MAGIC, PICTURE_MAGIC
+from olatkit.io.kinds import HDF5_MAGIC
 from olatkit.io.sources import VIDEO_SUFFIXES
 from olatkit.rig import LightRig
 from olatkit.schedule import LightingSchedule
-
-HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+from olatkit.wording import counted
 
 
 def describe(path: str | os.PathLike[str]) -> Description:
@@ -45,6 +45,8 @@ def describe(path: str | os.PathLike[str]) -> Description:
         return _describe_folder(path)
     with path.open("rb") as file:
         start = file.read(16)
+    if not start:
+        raise FormatError(f"{path}: the file is empty; copy or make it again")
     suffix = path.suffix.lower()
     if start.startswith(b"CI") or suffix in (".cine", ".npy", ".raw", *VIDEO_SUFFIXES):
         from olatkit.io.describe_stream import describe_stream
@@ -136,7 +138,7 @@ def _describe_schedule(schedule: LightingSchedule, path: Path) -> Description:
         text("name", schedule.name, "name"),
         number("lights", schedule.n_lights, "", "lights"),
         number("frame rate", schedule.frame_rate_hz, "frames per s", "frame_rate_hz"),
-        Fact("cycle", f"{schedule.cycle} frames, {lasts}", "cycle_frames", schedule.cycle),
+        Fact("cycle", f"{counted(schedule.cycle, 'frame')}, {lasts}", "cycle_frames", schedule.cycle),
         Fact("slots", ", ".join(f"{n} {kind}" for kind, n in kinds.items()), "slots", dict(kinds)),
     ]
     tracking = schedule.tracking_slots
@@ -146,9 +148,10 @@ def _describe_schedule(schedule: LightingSchedule, path: Path) -> Description:
         facts += [span("tracking every", gaps, "frames", "tracking_every_frames"),
                   span("tracking drive", drives, "of a single light", "tracking_drive")]
     facts += [
-        Fact("stride", f"{schedule.stride} frames: {rate:.4g} imagesets per s", "stride_frames", schedule.stride),
+        Fact("stride", f"{counted(schedule.stride, 'frame')}: {rate:.4g} imagesets per s", "stride_frames", schedule.stride),
         Fact("overlap", f"a frame serves {overlap:.3g} imagesets", "overlap", overlap),
-        Fact("phase", f"{schedule.phase} frames; the one found in the frames wins", "phase_frames", schedule.phase),
+        Fact("phase", f"{counted(schedule.phase, 'frame')}; the one found in the frames "
+                      "wins", "phase_frames", schedule.phase),
         file_size(path.stat().st_size),
     ]
     return Description("lighting schedule" + (", multiplexed" if schedule.is_multiplexed else ""), tuple(facts))

@@ -10,6 +10,7 @@ from olatkit.color import luminance
 from olatkit.io.banks import read_bank
 from olatkit.io.environments import FLAT, LAMP
 from olatkit.io.facts import Description, Fact, file_size, number, span, text
+from olatkit.wording import counted
 
 # Odd maps that are listed by name; JSON lists all maps.
 LISTED = 12
@@ -40,7 +41,7 @@ def describe_bank(path: Path) -> Description:
     said += [f"{kinds['other']} otherwise"] * bool(kinds["other"])
     facts.append(Fact("odd maps", ", ".join(said) or "none", "odd_maps", {k: kinds[k] for k in ("flat", "other")}))
     if kinds["lamp"]:
-        facts.append(Fact("softboxes", f"{kinds['lamp']} maps have a wide, evenly bright one as their brightest light",
+        facts.append(Fact("softboxes", f"the brightest light of {counted(kinds['lamp'], 'map')}, wide and evenly bright",
                           "lamp_maps", kinds["lamp"]))
     odd = [(name, note) for name, note in zip(bank.names, bank.notes, strict=True) if FLAT in note]
     facts += [text(f"  {name}", note, f"note_{i}") for i, (name, note) in enumerate(odd[:LISTED])]

@@ -13,6 +13,7 @@ from olatkit.io.describe_bank import describe_bank
 from olatkit.io.facts import Description, Fact, file_size, number, size, span, text
 from olatkit.io.take_writing import part_is_whole
 from olatkit.io.takes import open_take
+from olatkit.wording import counted
 
 ENCODINGS = {"sqrt12": "12-bit square-root codes", "float16": "16-bit floats", "float32": "32-bit floats"}
 
@@ -98,7 +99,7 @@ def _note_facts(notes: dict[str, Any]) -> list[Fact]:
         facts.append(text("source", str(notes["source"]), "source"))
     if "phase" in notes:
         score = f" (score {notes['phase_score']:.3f})" if np.isfinite(notes.get("phase_score", np.nan)) else " (given)"
-        facts.append(Fact("phase", f"{notes['phase']} frames{score}", "phase", notes["phase"]))
+        facts.append(Fact("phase", f"{counted(notes['phase'], 'frame')}{score}", "phase", notes["phase"]))
     if "crosstalk" in notes:
         facts.append(Fact("crosstalk inverted", f"{100 * notes['crosstalk']:.2f} %", "crosstalk", notes["crosstalk"]))
     if "measured_full_well_e" in notes:

@@ -9,11 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from olatkit.errors import ConfigError, FormatError, OutputExistsError
+from olatkit.errors import ConfigError, FormatError
+from olatkit.io.outputs import whole_file
 from olatkit.rig import LightRig
 from olatkit.schedule import LightingSchedule, schedule_from_document, schedule_to_document
+from olatkit.wording import called, counted, reason
 
 RIG_AXES = "x-right,y-up,z-to-camera"
+# What a file should have been, for messages.
+RIG = "a rig, the positions of the lights, in .json, .csv or .lp"
+SCHEDULE = "a lighting schedule in .json"
 
 
 def read_rig(path: str | os.PathLike[str]) -> LightRig:
@@ -33,7 +38,8 @@ def read_rig(path: str | os.PathLike[str]) -> LightRig:
     readers = {".json": _read_rig_json, ".csv": _read_rig_csv, ".lp": _read_rig_lp}
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise FormatError(f"{path}: rig files end in .json, .csv or .lp, not '{path.suffix}'")
+        with _open_text(path, RIG):
+            raise FormatError(f"{path}: rig files end in .json, .csv or .lp, not '{path.suffix}'")
     return reader(path)
 
 
@@ -47,7 +53,7 @@ def read_schedule(path: str | os.PathLike[str]) -> LightingSchedule:
     ConfigError
         A key is missing, a slot is wrong or a light is never lit.
     """
-    document = read_json(Path(path))
+    document = read_json(Path(path), SCHEDULE)
     if "lights" in document and "frames" not in document:
         raise ConfigError(f"{path}: holds a rig, expected a lighting schedule; are rig and schedule swapped?")
     document.setdefault("name", Path(path).name)
@@ -98,7 +104,7 @@ def rig_from_document(document: dict[str, Any], *, source: str = "rig") -> Light
             gain = [float(g) for g in item.get("gain", (1, 1, 1))]
             rows.append((int(item["id"]), [float(v) for v in item["pos"]], gain, bool(item.get("enabled", True))))
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise ConfigError(f"{source}: light entry {item!r}: {type(error).__name__} {error}") from error
+            raise ConfigError(f"{source}: light entry {item!r}: {reason(error)}; expected 'id' and 'pos'") from error
     return _build_rig(str(document.get("name", Path(source).name)), rows, bool(document.get("distant", False)), source)
 
 
@@ -131,15 +137,16 @@ def _build_rig(
 
 
 def _read_rig_json(path: Path) -> LightRig:
-    return rig_from_document(read_json(path), source=str(path))
+    return rig_from_document(read_json(path, RIG), source=str(path))
 
 
 def _read_rig_csv(path: Path) -> LightRig:
-    with _open_text(path) as file:
+    with _open_text(path, RIG) as file:
         reader = csv.DictReader(file)
         needed = {"id", "x", "y", "z"}
         if not needed <= set(reader.fieldnames or ()):
-            raise FormatError(f"{path}: columns {reader.fieldnames}, expected id,x,y,z and optionally gr,gg,gb,enabled")
+            found = ",".join(reader.fieldnames or ()) or "none"
+            raise FormatError(f"{path}: columns {found}, expected id,x,y,z and optionally gr,gg,gb,enabled")
         rows = []
         for number, item in enumerate(reader, 2):
             try:
@@ -156,7 +163,7 @@ def _read_rig_csv(path: Path) -> LightRig:
 
 
 def _read_rig_lp(path: Path) -> LightRig:
-    with _open_text(path) as file:
+    with _open_text(path, RIG) as file:
         lines = [line.split() for line in file if line.strip()]
     try:
         count = int(lines[0][0])
@@ -164,7 +171,7 @@ def _read_rig_lp(path: Path) -> LightRig:
     except (IndexError, ValueError) as error:
         raise FormatError(f"{path}: {error}; expected a count, then one 'name x y z' line per light") from error
     if count != len(rows) or not rows:
-        raise FormatError(f"{path}: first line says {count} lights, {len(rows)} follow")
+        raise FormatError(f"{path}: first line says {counted(count, 'light')}, {len(rows)} follow")
     return _build_rig(path.stem, rows, True, str(path))
 
 
@@ -173,28 +180,25 @@ def _all_unit(rows: list[tuple[int, list[float], list[float], bool]]) -> bool:
     return bool(np.abs(np.linalg.norm([row[1] for row in rows], axis=1) - 1).max() < 1e-3)
 
 
-def _open_text(path: Path):
+def _open_text(path: Path, expected: str):
     try:
         return open(path, encoding="utf-8-sig", newline="")
     except OSError as error:
-        raise FormatError(f"{path}: {error.strerror or error}") from error
+        raise FormatError(f"{path}: {error.strerror or error}; expected {expected}") from error
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object; anything else is a FormatError."""
-    with _open_text(path) as file:
+def read_json(path: Path, expected: str = "a JSON object") -> dict[str, Any]:
+    """Read a JSON object; anything else is a FormatError that says what was ``expected``."""
+    with _open_text(path, expected) as file:
         try:
             document = json.load(file)
         except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise FormatError(f"{path}: not JSON: {error}") from error
+            raise FormatError(f"{path}: not JSON: {error}; expected {expected}") from error
     if not isinstance(document, dict):
-        raise FormatError(f"{path}: holds a {type(document).__name__}, expected a JSON object")
+        raise FormatError(f"{path}: holds {called(document)}, expected {expected}")
     return document
 
 
 def _write_json(path: Path, document: dict[str, Any], overwrite: bool) -> None:
-    if path.exists() and not overwrite:
-        raise OutputExistsError(f"{path} exists; choose another name or pass overwrite")
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    part.replace(path)
+    with whole_file(path, overwrite=overwrite) as part:
+        part.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

@@ -201,7 +201,7 @@ def _clean(path: Path, radiance: np.ndarray, notes: list[str]) -> np.ndarray:
     if not np.isfinite(radiance).all() and np.isinf(radiance).any():
         row, column, _ = np.argwhere(np.isinf(radiance))[0]
         raise FormatError(
-            f"{path}: {int(np.isinf(radiance).sum())} infinite values, the first at row {row}, column {column}; "
+            f"{path}: {counted(int(np.isinf(radiance).sum()), 'infinite value')}, the first at row {row}, column {column}; "
             "half floats end at 65504: export the map with 32-bit floats"
         )
     if radiance.min() >= 0:  # false for NaN too

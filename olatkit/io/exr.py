@@ -13,6 +13,7 @@ import numpy as np
 from olatkit.errors import FormatError
 from olatkit.io.outputs import whole_file
 from olatkit.io.silence import silence
+from olatkit.wording import counted
 
 EXR_MAGIC = b"\x76\x2f\x31\x01"
 EXR_COMPRESSIONS = ("zip", "zips", "piz", "pxr24", "rle", "no", "b44", "b44a", "dwaa", "dwab")
@@ -115,7 +116,8 @@ def to_half(image: np.ndarray) -> np.ndarray:
     over = finite & (np.abs(image) > HALF_MAX)
     if over.any():
         peak = float(np.abs(image[over]).max())
-        raise ValueError(f"{int(over.sum())} values up to {peak:g} do not fit half floats (65504); store 32-bit floats")
+        raise ValueError(f"{counted(int(over.sum()), 'value')} up to {peak:g} beyond half floats (65504); store "
+                         "32-bit floats")
     return image.astype(np.float16)
 
 

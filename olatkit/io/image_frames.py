@@ -13,6 +13,7 @@ from olatkit.io.images import read_image
 from olatkit.io.sidecar import Sidecar, make_stream, read_sidecar
 from olatkit.io.sources import ArrayStream
 from olatkit.io.transfer import make_transfer_table, parse_transfer
+from olatkit.wording import counted
 
 SUFFIXES = (".png", ".tif", ".tiff", ".exr", ".hdr", *RAW_SUFFIXES)
 
@@ -126,7 +127,8 @@ def _check_gaps(folder: Path, numbers: list[int], sidecar: Sidecar) -> None:
     missing = set(range(numbers[0], numbers[0] + len(numbers))).difference(numbers)
     if missing and sidecar.times_s is None:
         raise FormatError(
-            f"{folder}: image number {min(missing)} is missing ({numbers[0]} to {numbers[-1]}, {len(numbers)} images); "
+            f"{folder}: image number {min(missing)} is missing ({numbers[0]} to {numbers[-1]}, "
+            f"{counted(len(numbers), 'image')}); "
             "restore it, or give times_s in stream.json"
         )
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from olatkit.errors import ConfigError, FormatError
-from olatkit.io.documents import RIG_AXES, read_json
+from olatkit.io.documents import RIG, RIG_AXES, read_json
 from olatkit.io.outputs import whole_file
 from olatkit.rig import LightRig
+from olatkit.wording import counted, reason
 
 SUFFIXES = (".lp", ".csv", ".json")
 # Metres in a unit; 'direction' says that only the direction of the numbers counts.
@@ -158,7 +159,7 @@ def _read_lp(path: Path) -> LightList:
         names.append(re.split(r"[/\\]", found[1].strip().strip('"'))[-1])
         vectors.append([float(found[k]) for k in (2, 3, 4)])
     if int(lines[0].split()[0]) != len(vectors) or not vectors:
-        raise FormatError(f"{path}: first line says {lines[0].split()[0]} lights, {len(vectors)} follow")
+        raise FormatError(f"{path}: first line says {counted(int(lines[0].split()[0]), 'light')}, {len(vectors)} follow")
     return _plain(vectors, tuple(names))
 
 
@@ -185,7 +186,7 @@ def _read_csv(path: Path) -> LightList:
 
 
 def _read_json(path: Path) -> LightList:
-    document = read_json(path)
+    document = read_json(path, RIG)
     lights = document.get("lights")
     if not isinstance(lights, list) or not lights:
         raise FormatError(f"{path}: key 'lights' holds no list of lights")
@@ -198,7 +199,7 @@ def _read_json(path: Path) -> LightList:
             enabled = bool(item.get("enabled", True))
             rows.append((int(item.get("id", number)), vector, gain, enabled, str(item.get("file", ""))))
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise FormatError(f"{path}: light entry {item!r}: {type(error).__name__} {error}") from error
+            raise FormatError(f"{path}: light entry {item!r}: {reason(error)}; expected an object with 'pos'") from error
     has_gains = any("gain" in item for item in lights)
     return _ordered(path, rows, has_gains=has_gains, axes=str(document.get("axes", "")))
 

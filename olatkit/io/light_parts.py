@@ -29,16 +29,10 @@ def write_light_part(
 def join_light_parts(
     parts: Sequence[Path], out: Path, header: TakeHeader, digest: str, *, overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
-) -> tuple[np.ndarray, int]:
+) -> None:
     """Join the parts of all lights into a take of one imageset.
 
     Its ``full`` is the sum of all lights, each times its gain: what the camera would see with all of them on.
-
-    Returns
-    -------
-    quality : ndarray, shape (L,), uint8
-    beyond : int
-        Values beyond the range of the stored codes.
 
     Raises
     ------
@@ -63,7 +57,6 @@ def join_light_parts(
                 progress(light + 1, len(parts))
         joined.finish(_rows(full.astype(np.float32), quality, {"beyond_codes": float(beyond)}))
     merge_parts([whole], out, header, overwrite=overwrite)
-    return quality, beyond
 
 
 def _read_light_part(path: Path) -> tuple[np.ndarray, int, int]:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from olatkit.errors import ConfigError
 from olatkit.io.light_lists import parse_axes
 from olatkit.io.transfer import parse_transfer
+from olatkit.wording import called, counted
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 NAMES = "names"  # the light's direction stands in the name of its picture
@@ -117,7 +118,7 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
-        raise ConfigError(f"{path}: holds a {type(content).__name__}, expected the keys pictures and lights")
+        raise ConfigError(f"{path}: holds {called(content)}, expected the keys pictures and lights")
     try:
         manifest = Manifest.model_validate(_without_blanks(content))
     except ValidationError as error:
@@ -221,7 +222,7 @@ def _remarks(folder: Path) -> list[str]:
 
     files = sorted(item for item in folder.iterdir() if item.is_file()) if folder.is_dir() else []
     kinds = {suffix: sum(item.suffix.lower() == suffix for item in files) for suffix in SUFFIXES}
-    remarks = [f"{count} files *{suffix}" for suffix, count in kinds.items() if count]
+    remarks = [f"{counted(count, 'file')} *{suffix}" for suffix, count in kinds.items() if count]
     pictures = [item for item in files if item.suffix.lower() in SUFFIXES]
     if pictures:
         remarks.append(f"{pictures[0].name}: {peek_photograph(pictures[0])}")

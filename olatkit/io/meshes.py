@@ -10,6 +10,7 @@ import numpy as np
 
 from olatkit.errors import FormatError
 from olatkit.io.glb import GLB_MAGIC, parse_glb
+from olatkit.wording import counted
 
 PathLike = str | os.PathLike[str]
 
@@ -91,7 +92,7 @@ def _check(points: np.ndarray, faces: np.ndarray, uv: np.ndarray | None, texture
     points = np.asarray(points, float)[used]
     if not np.isfinite(points).all():
         bad = int((~np.isfinite(points).all(1)).sum())
-        raise FormatError(f"{bad} vertices have positions that are not finite; repair the mesh")
+        raise FormatError(f"not finite: the position of {counted(bad, 'vertex', 'vertices')}; repair the mesh")
     if not len(used) or not np.ptp(points, 0).max() > 0:
         raise FormatError("all faces have no area; export the mesh again")
     if uv is not None:

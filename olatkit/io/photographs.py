@@ -11,6 +11,7 @@ from olatkit.errors import ConfigError, FormatError
 from olatkit.io.camera_raw import RAW_SUFFIXES, CameraRaw, read_camera_raw
 from olatkit.io.images import read_image
 from olatkit.io.transfer import make_transfer_table
+from olatkit.wording import counted
 
 if TYPE_CHECKING:
     from olatkit.io.manifests import Pictures
@@ -108,7 +109,8 @@ def peek_photograph(path: Path) -> str:
         return str(error)
     channels = 1 if values.ndim == 2 else values.shape[2]
     return (
-        f"{values.shape[1]}x{values.shape[0]} pixels, {channels} channels, {values.dtype}, values {values.min():g} to "
+        f"{values.shape[1]}x{values.shape[0]} pixels, {counted(channels, 'channel')}, {values.dtype}, values "
+        f"{values.min():g} to "
         f"{values.max():g}"
     )
 

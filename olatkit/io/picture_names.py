@@ -9,6 +9,7 @@ from olatkit.errors import CaptureError, ConfigError
 from olatkit.io.light_lists import LightList, make_rig, read_light_list
 from olatkit.io.manifests import NAMES, Lights, Manifest
 from olatkit.rig import LightRig
+from olatkit.wording import counted
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)"
 
@@ -123,7 +124,8 @@ def _listed(
         picture = by_name.get(name) or (same[0] if len(same) == 1 else None)
         if picture is None and light not in dead and lights.enabled[light]:
             raise CaptureError(
-                f"{source}: light {light} is in picture '{name}', which is not among the {len(found)} pictures; restore "
+                f"{source}: light {light} is in picture '{name}', which is not among the "
+                f"{counted(len(found), 'picture')}; restore "
                 "it, or add its number to 'lights.dead'"
             )
         if picture is not None and picture in pictures:
@@ -134,7 +136,7 @@ def _listed(
     extra = [path.name for path, _ in found if path not in pictures]
     if extra:
         raise CaptureError(
-            f"{source}: {len(extra)} pictures are not in the list, the first is '{extra[0]}'; complete the list or "
+            f"{source}: {counted(len(extra), 'picture')} not in the list, the first is '{extra[0]}'; complete the list or "
             "narrow 'pictures.files'"
         )
     return [None if light in dead else picture for light, picture in enumerate(pictures)]
@@ -157,7 +159,8 @@ def _numbered(
     live = [light for light in range(len(lights)) if light not in dead and lights.enabled[light]]
     if len(live) != len(found):
         raise CaptureError(
-            f"{source}: {len(live)} lights in use, but {len(found)} pictures; name lights without picture in 'lights.dead'"
+            f"{source}: {counted(len(live), 'light')} in use, but {counted(len(found), 'picture')}; name lights "
+            "without picture in 'lights.dead'"
         )
     pictures: list[Path | None] = [None] * len(lights)
     for light, i in zip(live, order, strict=True):
@@ -180,7 +183,8 @@ def _by_id(
     missing = [i for i, path in enumerate(pictures) if path is None and i not in dead and lights.enabled[i]]
     if missing:
         raise CaptureError(
-            f"{source}: {len(missing)} lights have no picture, the first is {missing[0]}; add them to 'lights.dead'"
+            f"{source}: {counted(len(missing), 'light')} without a picture, the first is {missing[0]}; add them to "
+            "'lights.dead'"
         )
     return pictures
 

@@ -15,8 +15,10 @@ from typing import Any
 from olatkit.errors import FormatError
 from olatkit.io.documents import read_json
 from olatkit.io.outputs import whole_file
+from olatkit.wording import counted
 
 INDEX = "index.json"
+BUILD = "build"  # folder inside an unfinished set that holds the plan and the records of finished shards
 BANK = "bank.h5"
 FORMAT = "olatkit-shards"
 VERSION = 1
@@ -102,8 +104,7 @@ def read_index(folder: str | os.PathLike[str]) -> ShardIndex:
     """
     path = Path(folder) / INDEX
     if not path.is_file():
-        hint = "the build has not ended, run build-shards again" if Path(folder).is_dir() else "no such folder"
-        raise FormatError(f"{path}: not found; {hint}")
+        raise FormatError(f"{folder}: {_why_no_set(Path(folder))}")
     document = read_json(path)
     if document.pop("format", None) != FORMAT:
         raise FormatError(f"{path}: not the index of a shard set, expected format = {FORMAT}")
@@ -126,6 +127,19 @@ def read_index(folder: str | os.PathLike[str]) -> ShardIndex:
     if problem:
         raise FormatError(f"{path}: {problem}")
     return index
+
+
+def _why_no_set(folder: Path) -> str:
+    """What a folder is that holds no index, and what to do about it."""
+    if not folder.is_dir():
+        return "no such folder; `olatkit build-shards` makes sets of shards"
+    if (folder / BUILD / "plan.json").is_file():
+        return "the build of this shard set has not ended; run build-shards again with the same arguments"
+    if any(folder.glob("shard-*.h5")):
+        return f"holds shards, but no {INDEX}; copy it from where the set was made, or run build-shards again"
+    inside = sorted(folder.glob(f"*/{INDEX}"))
+    hint = f"; {inside[0].parent} is one" if inside else ", a folder that `olatkit build-shards` wrote"
+    return f"no shard set (it has no {INDEX}), expected one{hint}"
 
 
 def _digest(document: Mapping[str, Any]) -> str:
@@ -153,7 +167,7 @@ def find_contradiction(index: ShardIndex) -> str:
             follows += shard.imagesets
             expected = shard.imagesets - (follows == take.imagesets)
             if shard.pairs != expected:
-                return f"{shard.file} holds {shard.pairs} pairs, expected {expected}"
+                return f"{shard.file} holds {counted(shard.pairs, 'pair')}, expected {expected}"
         if follows != take.imagesets:
-            return f"the shards of take '{take.name}' hold {follows} imagesets, expected {take.imagesets}"
+            return f"the shards of take '{take.name}' hold {counted(follows, 'imageset')}, expected {take.imagesets}"
     return ""

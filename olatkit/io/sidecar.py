@@ -30,6 +30,7 @@ import pydantic
 
 from olatkit.errors import FormatError
 from olatkit.io.sources import ArrayStream, Frames
+from olatkit.wording import called
 
 
 class Sidecar(pydantic.BaseModel):
@@ -71,7 +72,7 @@ def _read_object(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{path}: not JSON: {error}") from None
     if not isinstance(content, dict):
-        raise FormatError(f"{path}: holds a {type(content).__name__}, expected an object with 'frame_rate_hz'")
+        raise FormatError(f"{path}: holds {called(content)}, expected an object with 'frame_rate_hz'")
     return content
 
 
@@ -92,7 +93,7 @@ def make_stream(frames: Frames, sidecar: Sidecar, path: Path, sidecar_path: Path
             times_s=None if sidecar.times_s is None else np.array(sidecar.times_s),
             exposure_s=None if sidecar.exposure_s is None else np.array(sidecar.exposure_s),
             white_balance=sidecar.white_balance,
-            name=path.name,
+            name=str(path),
         )
     except ValueError as error:
         raise FormatError(f"{sidecar_path}: {error}") from None

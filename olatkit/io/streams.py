@@ -12,7 +12,7 @@ class FrameStream(Protocol):
     Attributes
     ----------
     name : str
-        File or folder name for messages.
+        File or folder for messages, as it was given.
     frame_rate_hz : float
         Nominal frame rate.
     times_s : ndarray, shape (N,), float64

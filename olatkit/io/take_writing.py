@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from olatkit.errors import FormatError, OutputExistsError
+from olatkit.errors import FormatError
 from olatkit.io import codes as radiance_codes
 from olatkit.io.chunks import pack
 from olatkit.io.documents import rig_to_document
 from olatkit.io.hdf5_files import empty_dataset, hdf5, new_file
+from olatkit.io.outputs import refuse_existing
 from olatkit.io.takes import ROWS, VERSION
 from olatkit.rig import LightRig
 from olatkit.schedule import LightingSchedule, schedule_to_document
@@ -136,8 +137,7 @@ def merge_parts(parts: Sequence[Path], path: Path, header: TakeHeader, *, overwr
     FormatError
         If a part is damaged.
     """
-    if path.exists() and not overwrite:
-        raise OutputExistsError(f"{path} exists; choose another name or pass --overwrite")
+    refuse_existing(path, overwrite=overwrite)
     h5py = hdf5()
     temporary = path.with_name(path.name + ".part")
     n, (height, width), lights = len(parts), header.box[2:], len(header.rig)

@@ -34,7 +34,9 @@ from olatkit.io import codes as radiance_codes
 from olatkit.io.chunks import compression_of, unpack
 from olatkit.io.documents import rig_from_document
 from olatkit.io.hdf5_files import hdf5
+from olatkit.io.kinds import kind_of_hdf5, why_no_take
 from olatkit.schedule import schedule_from_document
+from olatkit.wording import counted
 
 VERSION = 1
 ROWS = ("quality", "observations", "weights_after", "reference_frames", "reference_ticks", "times_s")
@@ -68,14 +70,16 @@ class Take(Sequence[Imageset]):
             with self._lock:
                 self._load(self._handle())
         except (KeyError, ValueError, OSError, TypeError) as error:
-            if isinstance(error, FormatError):
+            if isinstance(error, FormatError | PermissionError):
                 raise
             raise FormatError(f"{self.path}: damaged take: {error}") from error
 
     def _load(self, file: Any) -> None:
         attrs = file.attrs
         if attrs.get("format") != "olatkit-take":
-            raise FormatError(f"{self.path}: not a take (no attribute format = olatkit-take)")
+            raise FormatError(
+                f"{self.path}: not a take (no attribute format = olatkit-take) but {kind_of_hdf5(attrs)}"
+            )
         if int(attrs["version"]) > VERSION:
             raise FormatError(
                 f"{self.path}: take version {attrs['version']}, this olatkit reads up to {VERSION}; update it"
@@ -98,7 +102,8 @@ class Take(Sequence[Imageset]):
         self.codes_shape = tuple(int(v) for v in file["codes"].shape)
         if self.codes_shape[2:4] != self.box[2:] or self.codes_shape[1] != len(self.rig):
             raise FormatError(
-                f"{self.path}: codes have shape {self.codes_shape}, expected {len(self.rig)} lights and box {self.box[2:]}"
+                f"{self.path}: codes have shape {self.codes_shape}, expected {counted(len(self.rig), 'light')} and "
+                f"box {self.box[2:]}"
             )
         self._stored_type = file["codes"].dtype
         self._compression = compression_of(file["codes"])
@@ -175,12 +180,15 @@ class Take(Sequence[Imageset]):
         """The open file; opened anew in every process, since HDF5 handles do not survive a fork."""
         if self._file is None or self._pid != os.getpid():
             h5py = hdf5()
-            if not self.path.is_file():
+            if not self.path.exists():
                 raise FormatError(f"{self.path}: no such take")
+            why = why_no_take(self.path)
+            if why:
+                raise FormatError(f"{self.path}: {why}")
             try:
                 self._file = h5py.File(self.path, "r", locking=False)
             except OSError as error:
-                raise FormatError(f"{self.path}: not an HDF5 file or damaged: {error}") from error
+                raise FormatError(f"{self.path}: damaged take: {error}; copy it again") from error
             self._pid = os.getpid()
         return self._file
 

@@ -109,7 +109,7 @@ def open_video(path: str | os.PathLike[str], *, transfer: str | float | None) ->
     table = make_transfer_table(curve, 65536, white=_white_code(first))
     times_s = (stamps - stamps[0]) * float(time_base)
     frames = VideoFrames(path, (len(stamps), first.height, first.width, 3), stamps, table)
-    return ArrayStream(frames, float(rate), times_s=times_s, name=path.name)
+    return ArrayStream(frames, float(rate), times_s=times_s, name=str(path))
 
 
 def read_comment(path: str | os.PathLike[str]) -> str:

@@ -17,8 +17,9 @@ from olatkit.errors import ConfigError, FormatError, OlatkitError
 from olatkit.io.banks import LightingBank, write_bank
 from olatkit.io.environments import examine_environment, file_rotation
 from olatkit.io.outputs import refuse_existing, whole_file
-from olatkit.jobs.schedulers import Progress, run_tasks
+from olatkit.jobs.schedulers import Progress, run_tasks, task_path
 from olatkit.render.bank import hold_out, make_entry, scene_name
+from olatkit.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ def build_bank(
     the same content one is kept: a copy under another name could otherwise stand on both sides of the split.
     """
     config = config or BankConfig()
-    folder, out = Path(folder).absolute(), Path(out).absolute()
+    folder, out = task_path(folder, scheduler), task_path(out, scheduler)
     refuse_existing(out, overwrite=overwrite)
     try:
         file_rotation(config.center, config.up)
@@ -121,12 +122,12 @@ def build_bank(
     )
     bad = tuple(line for lines in done for line in lines)
     if bad and not config.skip_bad:
-        more = f" and {len(bad) - 1} more files" if len(bad) > 1 else ""
-        raise FormatError(f"{bad[0]}{more}: repair or remove, or leave such files out with --skip-bad; the other "
-                          f"{len(files) - len(bad)} maps are done and wait in {parts_folder.name}")
+        more = f" and {counted(len(bad) - 1, 'more file')}" if len(bad) > 1 else ""
+        raise FormatError(f"{bad[0]}{more}: repair or remove, or leave such files out with --skip-bad; done and waiting in "
+                          f"{parts_folder.name}: {counted(len(files) - len(bad), 'other map')}")
     usable = [i for i, part in enumerate(parts) if part.is_file()]
     if not usable:
-        raise FormatError(f"{folder}: none of {len(files)} maps can be used; the first: {bad[0]}")
+        raise FormatError(f"{folder}: no map can be used of {len(files)}; the first: {bad[0]}")
     bank, duplicates = _gather([names[i] for i in usable], [parts[i] for i in usable], config)
     write_bank(out, bank, overwrite=overwrite)
     for part in parts_folder.glob("*.npz*"):

@@ -8,12 +8,13 @@ from pathlib import Path
 from olatkit.errors import FormatError, OutputExistsError
 from olatkit.io.outputs import copy_file
 from olatkit.io.run_lock import running_alone
-from olatkit.io.shard_index import BANK, INDEX, ShardEntry, ShardIndex, TakeEntry, read_index, write_index
+from olatkit.io.shard_index import BANK, BUILD, INDEX, ShardEntry, ShardIndex, TakeEntry, read_index, write_index
 from olatkit.io.shard_writing import file_sha256
-from olatkit.jobs.schedulers import Progress, run_tasks
+from olatkit.jobs.schedulers import Progress, run_tasks, task_path
 from olatkit.jobs.shard_making import find_take_kappa, make_shard, whole_shard
-from olatkit.jobs.shard_plan import BUILD, SetPlan, ShardConfig, plan_shards, settings_of, write_plan
+from olatkit.jobs.shard_plan import SetPlan, ShardConfig, plan_shards, settings_of, write_plan
 from olatkit.learn.lightings import maps_for, open_sampler
+from olatkit.wording import counted
 
 
 @dataclass(frozen=True)
@@ -75,10 +76,11 @@ def build_shards(
     Equal takes and settings give equal bytes, whoever works and however often it was interrupted. A second build in the
     folder is refused while one runs.
     """
-    out = Path(out).resolve()
+    out = task_path(out, scheduler)
     config = config or ShardConfig()
     plan = plan_shards(
-        takes, config, bank_sha256=file_sha256(_readable(bank)) if bank else "", subjects=subjects, truths=truths
+        takes, config, bank_sha256=file_sha256(_readable(bank)) if bank else "", subjects=subjects, truths=truths,
+        scheduler=scheduler,
     )
     if bank is not None:
         for split in sorted({take.split for take in plan.takes if config.bake}) or ["train"]:
@@ -91,7 +93,7 @@ def build_shards(
         folder, numbers = str(out), range(len(plan.shards))
         whole = {number for number in numbers if whole_shard(out, plan, number) is not None}
         if whole:
-            say(f"{len(whole)} of {len(plan.shards)} shards are kept from an earlier run")
+            say(f"kept from an earlier run: {len(whole)} of {counted(len(plan.shards), 'shard')}")
         kappas = run_tasks(
             find_take_kappa, [(folder, plan.digest, take) for take in range(len(plan.takes))], scheduler=scheduler,
             workers=workers, progress=bright_progress, say=say,

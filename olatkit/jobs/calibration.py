@@ -17,6 +17,7 @@ from olatkit.io.documents import read_json
 from olatkit.io.sources import open_stream
 from olatkit.io.streams import FrameStream
 from olatkit.vision.demosaic import demosaic
+from olatkit.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +109,7 @@ def read_linearity(path: Path, stream: FrameStream) -> np.ndarray:
     """
     span = float(stream.white_level - stream.black_level)
     size = int(np.ceil(span)) + 1
-    document = read_json(path)
+    document = read_json(path, "the response of a sensor, an exposure ramp or a table, in JSON")
     try:
         curve = {name: np.asarray(document[name], float) for name in ("levels", "exposures", "table") if name in document}
     except (ValueError, TypeError) as error:
@@ -116,7 +117,8 @@ def read_linearity(path: Path, stream: FrameStream) -> np.ndarray:
     if curve.keys() == {"levels", "exposures"} and curve["levels"].ndim == 1 and len(curve["levels"]) > 2:
         if curve["levels"].shape != curve["exposures"].shape:
             raise FormatError(
-                f"{path}: {curve['levels'].size} levels and {curve['exposures'].size} exposures, expected as many"
+                f"{path}: {counted(curve['levels'].size, 'level')} and "
+                f"{counted(curve['exposures'].size, 'exposure')}, expected as many"
             )
         table = fit_linearisation(curve["levels"], curve["exposures"], size=size)
     elif curve.keys() == {"table"} and curve["table"].ndim == 1 and len(curve["table"]) > 1:

@@ -13,6 +13,7 @@ from olatkit.render.lighting_ball import LightingBall
 from olatkit.render.lights import Light
 from olatkit.render.mixer import MapMixer
 from olatkit.render.tracks import parse_color
+from olatkit.wording import counted
 
 
 @dataclass(frozen=True)
@@ -118,5 +119,6 @@ def _find_mattes(config: RenderConfig, count: int) -> list[Path]:
         return [path]
     found = list_pictures(path, MATTE_SUFFIXES)
     if len(found) != count:
-        raise ConfigError(f"{path}: {len(found)} mattes for a take of {count} imagesets, expected one each")
+        raise ConfigError(f"{path}: {counted(len(found), 'matte')} for a take of {counted(count, 'imageset')}, "
+                          "expected one each")
     return found

@@ -9,6 +9,7 @@ import numpy as np
 from olatkit.errors import ConfigError
 from olatkit.imageset import Imageset
 from olatkit.rig import LightRig
+from olatkit.wording import counted
 
 
 class Take(Protocol):
@@ -51,7 +52,8 @@ class ImagesetReader:
         stored = self._take
         images = stored.read_box(index) if isinstance(stored, StoredTake) else self._take[index].radiance
         if len(images) != len(self._rig):
-            raise ConfigError(f"the take has {len(images)} lights, its rig '{self._rig.name}' has {len(self._rig)}")
+            raise ConfigError(f"the take has {counted(len(images), 'light')}, its rig '{self._rig.name}' has "
+                              f"{len(self._rig)}")
         return images
 
     def read_ahead(self, indices: Sequence[int]) -> Iterator[np.ndarray]:

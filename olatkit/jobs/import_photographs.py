@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from olatkit.errors import ConfigError, FormatError, OutputExistsError
 from olatkit.imageset import CLIPPED_CODES, SATURATED
 from olatkit.io import codes as radiance_codes
 from olatkit.io.documents import rig_from_document, rig_to_document
+from olatkit.io.joined_take import is_joined, mark_joined
 from olatkit.io.light_parts import join_light_parts, write_light_part
 from olatkit.io.manifests import Manifest
 from olatkit.io.outputs import refuse_existing
@@ -21,9 +23,10 @@ from olatkit.io.photographs import Photograph, read_mask, read_photograph
 from olatkit.io.picture_names import find_pictures
 from olatkit.io.run_lock import running_alone
 from olatkit.io.take_writing import TakeHeader, part_is_whole
+from olatkit.io.takes import open_take
 from olatkit.jobs.calibration import read_color_matrix
 from olatkit.jobs.report import report_path, write_report
-from olatkit.jobs.schedulers import Progress, run_tasks
+from olatkit.jobs.schedulers import Progress, run_tasks, task_path
 from olatkit.vision.demosaic import demosaic
 
 SATURATED_SHARE = 0.01  # of the subject's pixels, from which a light's picture is flagged
@@ -86,16 +89,17 @@ def import_photographs(
     OutputExistsError
         The take exists, or parts of an import with other settings, and ``overwrite`` is false.
     """
-    folder, out = Path(folder).resolve(), Path(out).resolve()
-    refuse_existing(out, overwrite=overwrite)
-    if report:
-        refuse_existing(report_path(out), overwrite=overwrite)
+    folder, out = task_path(folder, scheduler), task_path(out, scheduler)
     parts = out.with_name(out.name + ".parts")
+    goes_on = is_joined(parts, out)  # a run was killed when only the report was missing
+    for path in (out, *([report_path(out)] if report else [])):
+        refuse_existing(path, overwrite=overwrite or goes_on)
     plan = _make_plan(folder, manifest, encoding, compression)
     with running_alone(parts):
         done = _run(plan, parts, out, overwrite, (scheduler, workers), progress, join_progress)
-    if report:
-        write_report(out, overwrite=overwrite)
+        if report:
+            write_report(out, overwrite=overwrite or goes_on)
+        shutil.rmtree(parts)
     return done
 
 
@@ -103,23 +107,27 @@ def _run(
     plan: _Plan, parts: Path, out: Path, overwrite: bool, where: tuple[str, int | None], progress: Progress | None,
     join_progress: Progress | None,
 ) -> ImportSummary:
-    """Make the parts that are missing, join them and remove them."""
+    """Make the parts that are missing, and join them unless that is done."""
     _store_plan(parts, plan, overwrite)
     names = [parts / f"{light:06d}.h5" for light in range(len(plan.pictures))]
+    if is_joined(parts, out, plan.digest):
+        return _summary(plan, out, len(names))
     todo = [light for light, name in enumerate(names) if not part_is_whole(name, plan.digest)]
     run_tasks(
         _import_light, [(str(parts), plan.digest, light) for light in todo], scheduler=where[0], workers=where[1],
         progress=progress,
     )
-    quality, beyond = join_light_parts(
-        names, out, plan.header, plan.digest, overwrite=overwrite, progress=join_progress
-    )
-    for path in [*names, parts / "imageset.h5", parts / "plan.json"]:
-        path.unlink(missing_ok=True)
-    return ImportSummary(
-        out, len(names), int((~plan.header.rig.enabled).sum()), int((quality & SATURATED > 0).sum()), beyond,
-        len(names) - len(todo),
-    )
+    join_light_parts(names, out, plan.header, plan.digest, overwrite=overwrite, progress=join_progress)
+    mark_joined(parts, out, plan.digest)
+    return _summary(plan, out, len(names) - len(todo))
+
+
+def _summary(plan: _Plan, out: Path, resumed: int) -> ImportSummary:
+    """What the take says of its lights."""
+    with open_take(out) as take:
+        saturated, beyond = int((take.quality & SATURATED > 0).sum()), int(take.stats["beyond_codes"].sum())
+    enabled = plan.header.rig.enabled
+    return ImportSummary(out, len(enabled), int((~enabled).sum()), saturated, beyond, resumed)
 
 
 def _make_plan(folder: Path, manifest: Manifest, encoding: str, compression: str) -> _Plan:
@@ -127,7 +135,7 @@ def _make_plan(folder: Path, manifest: Manifest, encoding: str, compression: str
     rig, pictures = find_pictures(folder, manifest)
     first = next((path for path in pictures if path is not None), None)
     if first is None:
-        raise ConfigError(f"{folder}: all {len(rig)} lights are dead, so there is nothing to import")
+        raise ConfigError(f"{folder}: no light is alive of {len(rig)}, so there is nothing to import")
     seen = read_photograph(first, manifest.pictures)
     size = seen.saturated.shape
     settings = manifest.pictures
@@ -168,6 +176,8 @@ def _store_plan(parts: Path, plan: _Plan, overwrite: bool) -> None:
         "compression": plan.header.compression,
     }
     parts.mkdir(parents=True, exist_ok=True)
+    _load_plan.cache_clear()  # the same pictures may be called otherwise than before
+    _load_shared.cache_clear()
     temporary = parts / "plan.json.part"
     temporary.write_text(json.dumps(document), encoding="utf-8")
     temporary.replace(stored)

@@ -20,6 +20,7 @@ from olatkit.capture.prepare import FrameWindow
 from olatkit.imageset import CLIPPED_CODES
 from olatkit.io import codes as radiance_codes
 from olatkit.io.documents import read_rig, read_schedule
+from olatkit.io.joined_take import is_joined, mark_joined
 from olatkit.io.outputs import refuse_existing
 from olatkit.io.run_lock import running_alone
 from olatkit.io.sources import open_stream
@@ -27,7 +28,7 @@ from olatkit.io.streams import FrameStream
 from olatkit.io.take_writing import ImagesetRows, PartWriter, TakeHeader, merge_parts, part_is_whole
 from olatkit.jobs.calibration import read_calibration
 from olatkit.jobs.report import report_path, write_report
-from olatkit.jobs.schedulers import Progress, default_workers, run_tasks
+from olatkit.jobs.schedulers import Progress, default_workers, run_tasks, task_path
 from olatkit.jobs.stored_plan import load_plan, store_plan, stored_digest
 from olatkit.once import Once
 from olatkit.vision.flow import FlowTable
@@ -121,11 +122,11 @@ def ingest(
     CaptureError, ConfigError, FormatError
         The input cannot be made into imagesets; one line says why. No take is left behind.
     """
-    # A worker on another machine has another working directory.
-    source, out = Path(source).resolve(), Path(out).resolve()
-    refuse_existing(out, overwrite=overwrite)
-    if report:
-        refuse_existing(report_path(out), overwrite=overwrite)
+    source, out = task_path(source, scheduler), task_path(out, scheduler)
+    parts = out.with_name(out.name + ".parts")
+    goes_on = is_joined(parts, out)  # a run was killed when only the report was missing
+    for path in (out, *([report_path(out)] if report else [])):
+        refuse_existing(path, overwrite=overwrite or goes_on)
     stream = open_stream(source) if transfer is None else open_stream(source, transfer=transfer)
     rig_, schedule_ = read_rig(rig), read_schedule(schedule)
     asked = span[0] or 0, len(stream) if span[1] is None else span[1]
@@ -149,12 +150,12 @@ def ingest(
         camera=camera,
     )
     header = _header(plan, stream, encoding, compression)
-    parts = out.with_name(out.name + ".parts")
     content = hashlib.sha256(features.tobytes() + stream.times_s.tobytes() + repr(_stamps(source)).encode()).hexdigest()
     with running_alone(parts):
         digest = store_plan(parts, plan, header, (source, transfer, content), overwrite)
         names = [parts / f"{i:06d}.h5" for i in range(len(plan.references))]
-        todo = [i for i, name in enumerate(names) if not part_is_whole(name, digest)]
+        joined = is_joined(parts, out, digest)
+        todo = [i for i, name in enumerate(names) if not (joined or part_is_whole(name, digest))]
         # Threads share the frames, so their tasks can be single imagesets.
         longest = 1 if scheduler in ("sync", "threads") else LARGEST_BATCH
         batches = _batches(todo, workers or default_workers(), longest)
@@ -167,10 +168,12 @@ def ingest(
             progress=progress,
         )
         _WORKSHOPS.drop(lambda key: key[0] == str(parts))
-        merge_parts(names, out, header, overwrite=overwrite)
+        if not joined:
+            merge_parts(names, out, header, overwrite=overwrite)
+            mark_joined(parts, out, digest)
+        if report:
+            write_report(out, overwrite=overwrite or goes_on, plan=plan, stream=stream)
         shutil.rmtree(parts)
-    if report:
-        write_report(out, overwrite=overwrite, plan=plan, stream=stream)
     return _summary(out, plan, len(names) - len(todo))
 
 

@@ -42,10 +42,10 @@ def merge_shards(
     OutputExistsError
         ``out`` holds a set and ``overwrite`` is False.
     """
-    out = Path(out).resolve()
+    out = Path(out)
     if (out / INDEX).exists() and not overwrite:
         raise OutputExistsError(f"{out}: holds a shard set; choose another folder or pass --overwrite")
-    if out in [Path(folder).resolve() for folder in folders]:
+    if out.resolve() in [Path(folder).resolve() for folder in folders]:
         raise ConfigError(f"{out}: is one of the sets to merge; choose another folder")
     indices = [read_index(folder) for folder in folders]
     index = _join(folders, indices)

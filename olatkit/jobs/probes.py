@@ -27,6 +27,7 @@ from olatkit.io.picture_names import match_files
 from olatkit.io.takes import Take, open_take
 from olatkit.jobs.schedulers import Progress, run_tasks
 from olatkit.rig import LightRig
+from olatkit.wording import counted
 
 # Of a target's shading, in the median over the lights. Clean white balls are within some per cent; the simulated and
 # scanned heads that a circle was found on are at 35 % and more.
@@ -107,7 +108,8 @@ def find_light_directions(
         that no ball shows and no ``fallback``.
     """
     if balls and len(balls) != len(sources):
-        raise CaptureError(f"{len(balls)} balls are given for {len(sources)} folders, expected one each or none")
+        raise CaptureError(f"{counted(len(balls), 'ball')} given for {counted(len(sources), 'folder')}, expected one "
+                           "each or none")
     found, places, shares = [], [], []
     for i, source in enumerate(sources):
         read = _pictures_of(source, pictures, ball_picture, transfer)

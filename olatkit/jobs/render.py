@@ -26,6 +26,7 @@ from olatkit.render.mixer import MapMixer
 from olatkit.render.pictures import find_exposure
 from olatkit.render.weights import METHODS, cell_areas
 from olatkit.rig import LightRig
+from olatkit.wording import counted
 
 # Pictures summed in one pass over an imageset; more would need gigabytes at large sizes.
 LIGHTINGS_PER_PASS = 16
@@ -97,7 +98,8 @@ def render_take(
     """
     out, rig = Path(out), rig or take.rig
     if len(rig) != len(take.rig):
-        raise ConfigError(f"rig '{rig.name}' has {len(rig)} lights, the take has {len(take.rig)}; use its own rig")
+        raise ConfigError(f"rig '{rig.name}' has {counted(len(rig), 'light')}, the take has {len(take.rig)}; use its "
+                          "own rig")
     if not np.any(rig.enabled):
         raise ConfigError(f"rig '{rig.name}' has no enabled light, so there is nothing to render with")
     if config.method not in METHODS:

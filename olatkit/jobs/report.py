@@ -21,6 +21,7 @@ from olatkit.io.takes import Take, open_take
 from olatkit.render.pictures import contact_sheet
 from olatkit.render.weights import light_weights
 from olatkit.vision.matting import foreground_mask
+from olatkit.wording import counted
 
 PICTURE_PX = 360  # longest side of the pictures that are relit
 COMPARISON_PX = 512
@@ -179,7 +180,8 @@ def _closure(take: Take, look: _Look) -> list[Picture]:
     error = np.where(look.mask, (luminance(total) - reference) / np.maximum(reference, floor), 0)
     return [
         Picture(to_srgb8(look.full * exposure), "Fully lit frame ÷ its drive", "One tracking frame of the camera."),
-        Picture(to_srgb8(total * exposure), f"Sum of {len(take.rig)} lights", "Good: the same picture, to the eye."),
+        Picture(to_srgb8(total * exposure), f"Sum of {counted(len(take.rig), 'light')}",
+                "Good: the same picture, to the eye."),
         Picture(_signed(error / 0.2), "Difference (blue −20 % … red +20 %)", (
             "Good: white. Blue patches are highlights that the sensor cut off under single lights, pairs of blue and "
             "red edges motion, an even tint drive, ambient light or black level."
@@ -201,7 +203,7 @@ def _sheet(take: Take, look: _Look) -> Picture:
     thumbs = to_srgb8(look.thumbs * np.float32(exposure))
     order = _stage_order(take.rig.directions)
     sheet = contact_sheet([thumbs[l] for l in order], COLUMNS, [str(l) for l in order], gap_px=2)
-    return Picture(sheet, f"The {len(order)} lights of imageset {look.index}", (
+    return Picture(sheet, f"The {counted(len(order), 'light')} of imageset {look.index}", (
         "Rows by height of the light, topmost first; in a row around the stage, from behind over the picture's left, "
         f"the front and the right. One exposure for all: ×{exposure:.3g} from full scale. "
         "Good: each lit from where its place says, none black in the middle columns, no double edges."

@@ -11,11 +11,17 @@ from typing import Any
 from olatkit.errors import ConfigError, OlatkitError
 
 Progress = Callable[[int, int], None]
+LOCAL = ("sync", "threads", "processes")
 
 
 def default_workers() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def task_path(path: str | os.PathLike[str], scheduler: str) -> Path:
+    """A path as a task gets it: as the user gave it, or whole for a cluster, whose workers have other working folders."""
+    return Path(path) if scheduler in LOCAL else Path(path).resolve()
 
 
 def run_tasks(

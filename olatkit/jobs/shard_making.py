@@ -9,12 +9,13 @@ import numpy as np
 
 from olatkit.errors import FormatError
 from olatkit.io.outputs import whole_file
+from olatkit.io.shard_index import BUILD
 from olatkit.io.shard_writing import ShardWriter, file_sha256
 from olatkit.io.shards import ShardHeader, ShardReader
 from olatkit.io.takes import Take, open_take
 from olatkit.jobs.baking import Baker
 from olatkit.jobs.shard_pictures import TakePictures, measure_kappa
-from olatkit.jobs.shard_plan import BUILD, SetPlan, ShardPlan, fingerprint, read_plan, settings_of
+from olatkit.jobs.shard_plan import SetPlan, ShardPlan, fingerprint, read_plan, settings_of
 from olatkit.schedule import schedule_to_document
 
 

@@ -15,14 +15,16 @@ from olatkit import __version__
 from olatkit.errors import ConfigError, FormatError
 from olatkit.io.documents import rig_to_document
 from olatkit.io.outputs import whole_file
+from olatkit.io.shard_index import BUILD
 from olatkit.io.shard_writing import file_sha256
 from olatkit.io.takes import Take, open_take
 from olatkit.io.truth_labels import read_truth_labels
+from olatkit.jobs.schedulers import task_path
 from olatkit.render.sampling import SamplingConfig
 from olatkit.vision.labels import LabelConfig, make_labeller
+from olatkit.wording import counted
 
 MODELS = ("onnx", "flow_onnx", "models")  # settings of labels that name files
-BUILD = "build"  # folder inside the shard set that holds the plan and the records of finished shards
 
 
 class ShardConfig(BaseModel):
@@ -105,9 +107,9 @@ class SetPlan:
 
 def plan_shards(
     takes: Sequence[Path], config: ShardConfig, *, bank_sha256: str = "", subjects: Mapping[str, str] | None = None,
-    truths: Sequence[Path] = (),
+    truths: Sequence[Path] = (), scheduler: str = "threads",
 ) -> SetPlan:
-    """Plan the shards of some takes; their pictures are not read.
+    """Plan the shards of some takes; their pictures are not read. Paths are as workers of ``scheduler`` find them.
 
     Raises
     ------
@@ -119,12 +121,13 @@ def plan_shards(
     if not takes:
         raise ConfigError("no takes given")
     if truths and len(truths) != len(takes):
-        raise ConfigError(f"{len(truths)} truth files for {len(takes)} takes, expected one for each, in their order")
+        raise ConfigError(f"{counted(len(truths), 'truth file')} for {counted(len(takes), 'take')}, expected one for "
+                          "each, in their order")
     if config.bake and not bank_sha256:
         raise ConfigError("baked pictures need lightings: give --bank")
     for path in truths:
         read_truth_labels(path)  # says now what a task would say later
-    config, models = _settle_labels(config, bool(truths))
+    config, models = _settle_labels(config, bool(truths), scheduler)
     opened = [open_take(path) for path in takes]
     for path, take in zip(takes, opened, strict=True):
         if min(take.shape) < config.size:
@@ -143,8 +146,8 @@ def plan_shards(
     splits = assign_splits(sorted(set(known.values())), config.splits, config.seed)
     planned = tuple(
         TakePlan(
-            str(Path(path).resolve()), name, known[name], splits[known[name]], len(take), len(take.rig),
-            fingerprint(take), str(Path(truths[i]).resolve()) if truths else None,
+            str(task_path(path, scheduler)), name, known[name], splits[known[name]], len(take), len(take.rig),
+            fingerprint(take), str(task_path(truths[i], scheduler)) if truths else None,
             file_sha256(truths[i]) if truths else "",
         )
         for i, (path, name, take) in enumerate(zip(takes, names, opened, strict=True))
@@ -217,6 +220,7 @@ def write_plan(folder: Path, plan: SetPlan) -> None:
     }
     build = folder / BUILD
     build.mkdir(parents=True, exist_ok=True)
+    read_plan.cache_clear()  # the same takes may be called otherwise than before
     with whole_file(build / "plan.json", overwrite=True) as part:
         part.write_text(json.dumps(document, indent=1), encoding="utf-8")
 
@@ -248,12 +252,12 @@ def settings_of(config: ShardConfig) -> dict[str, Any]:
     return settings
 
 
-def _settle_labels(config: ShardConfig, truth: bool) -> tuple[ShardConfig, str]:
+def _settle_labels(config: ShardConfig, truth: bool, scheduler: str) -> tuple[ShardConfig, str]:
     """Settings that mean the same to every worker, and a hash of the user's networks, '' without any.
 
-    Paths are whole, and the backend is decided here: 'auto' would be decided by what each worker finds.
+    The backend is decided here: 'auto' would be decided by what each worker finds.
     """
-    given = {name: Path(path).resolve() for name in MODELS if (path := getattr(config.labels, name)) is not None}
+    given = {name: task_path(path, scheduler) for name in MODELS if (path := getattr(config.labels, name)) is not None}
     digest = hashlib.sha256()
     for name, path in given.items():
         if name != "models":

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from olatkit.errors import ConfigError
 from olatkit.jobs.lightings import Lighting, MapSequence
+from olatkit.wording import counted
 
 Format = Literal["png", "png16", "exr", "mp4", "prores", "ffv1"]
 # Suffix of every format, and the codec of those that are videos.
@@ -170,7 +171,8 @@ def _length(count: int, lighting: Lighting, config: RenderConfig) -> int:
         return own if own > 1 else max(config.turntable, 1)
     if isinstance(lighting, MapSequence) and own != count:
         raise ConfigError(
-            f"the take has {count} imagesets, the sequence '{lighting.name}' {own} maps, expected one each; "
+            f"the take has {counted(count, 'imageset')}, the sequence '{lighting.name}' {counted(own, 'map')}, "
+            "expected one each; "
             "a light track fades between maps at given times"
         )
     return count

@@ -18,6 +18,7 @@ from olatkit.io.run_lock import running_alone
 from olatkit.io.truth import TruthWriter, write_truth
 from olatkit.jobs.schedulers import default_workers
 from olatkit.simulate.stage import Stage, choose_references
+from olatkit.wording import counted
 
 OUTPUTS = ("take.cine", "rig.json", "schedule.json", "truth.h5")
 _EXPOSURE_SHARE = 0.9
@@ -66,10 +67,11 @@ def simulate(
     phase is to be found in the frames. ``truth.h5`` knows it.
     """
     if ticks < 1:
-        raise ConfigError(f"a take of {ticks} frames, expected at least 1; record for longer")
+        raise ConfigError(f"a take of {counted(ticks, 'frame')}, expected at least 1; record for longer")
     if truth != 0 and not len(stage.reference_ticks(ticks)):
         raise ConfigError(
-            f"{ticks} frames hold no reference instant with half a cycle on both sides, so there is no truth to write; "
+            f"{counted(ticks, 'frame')}: no reference instant has half a cycle on both sides, so there is no truth "
+            "to write; "
             f"record at least {stage.schedule.cycle + stage.schedule.stride} frames, or pass --truth 0"
         )
     folder = Path(folder)

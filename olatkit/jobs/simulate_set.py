@@ -14,10 +14,11 @@ from olatkit.io.outputs import whole_file
 from olatkit.io.run_lock import running_alone
 from olatkit.io.takes import open_take
 from olatkit.jobs.exact_takes import make_take, take_path, truth_path
-from olatkit.jobs.schedulers import Progress, run_tasks
+from olatkit.jobs.schedulers import Progress, run_tasks, task_path
 from olatkit.rig import LightRig
 from olatkit.schedule import LightingSchedule, schedule_from_document, schedule_to_document
 from olatkit.simulate.cast import TEST, Actor
+from olatkit.wording import counted
 
 SET, SHARDS = "set.json", "shards.yaml"
 
@@ -95,7 +96,7 @@ def simulate_set(
     Run it again after an interruption: whole takes and whole imagesets are kept. More subjects can be added later,
     and only theirs are made. Equal plans give equal bytes on one device, whoever works.
     """
-    out = Path(out).resolve()
+    out = task_path(out, scheduler)
     whole = [_is_whole(out, plan, actor) for actor in plan.actors]
     for actor, there in zip(plan.actors, whole, strict=True):
         if take_path(out, actor.name).exists() and not there and not overwrite:
@@ -104,7 +105,7 @@ def simulate_set(
                 "choose another folder"
             )
     if any(whole):
-        say(f"{sum(whole)} of {len(whole)} takes are kept from an earlier run")
+        say(f"kept from an earlier run: {sum(whole)} of {counted(len(whole), 'take')}")
     with running_alone(out):
         write_set(out, plan)
         todo = [number for number, there in enumerate(whole) if not there]

@@ -11,12 +11,13 @@ from olatkit.io.codes import LAST
 from olatkit.io.shard_index import BANK, ShardEntry, ShardIndex, TakeEntry, read_index
 from olatkit.io.shard_writing import file_sha256
 from olatkit.io.shards import ShardReader
-from olatkit.jobs.schedulers import Progress, run_tasks
+from olatkit.jobs.schedulers import Progress, run_tasks, task_path
 from olatkit.learn.lightings import light_weights_of, lighting_matrix
 from olatkit.render.fully_lit import fully_lit
 from olatkit.render.relight import relight
 from olatkit.vision.occlusion import hidden_points
 from olatkit.vision.parsing import CLASSES
+from olatkit.wording import counted
 
 # Flow is stored in half floats: a few pixels on the verge of the rule may fall on its other side.
 OCCLUSION_DIFFERS = 0.02
@@ -36,7 +37,7 @@ def verify_shards(
     FormatError
         There is no index, or it cannot be read.
     """
-    folder = Path(folder).resolve()
+    folder = task_path(folder, scheduler)
     index = read_index(folder)
     problems = []
     if index.bank_sha256 and (not (folder / BANK).is_file() or file_sha256(folder / BANK) != index.bank_sha256):
@@ -175,10 +176,11 @@ def describe_set(folder: Path) -> Sequence[tuple[str, str]]:
     lines = [
         ("pictures", f"{index.size} x {index.size} px, tiles of {index.tile} px, {index.compression}"),
         ("lights", ", ".join(map(str, lights))),
-        ("imagesets", f"{imagesets} of {len(index.takes)} takes in {len(index.shards)} shards, {pairs} pairs"),
+        ("imagesets", f"{imagesets} of {counted(len(index.takes), 'take')} in {counted(len(index.shards), 'shard')}, "
+                      f"{counted(pairs, 'pair')}"),
         ("on disk", f"{bytes_ / 1e6:.1f} MB, {bytes_ / imagesets / 1e6:.2f} MB per imageset, "
                     f"{plain / bytes_:.2f} times smaller than 16-bit codes"),
-        ("baked", f"{index.baked} relit triplets per pair" if index.baked else "no"),
+        ("baked", f"{counted(index.baked, 'relit triplet')} per pair" if index.baked else "no"),
         ("bank", BANK if index.bank_sha256 else "none"),
         ("labels by", ", ".join(sorted({take.labels for take in index.takes}))),
     ]
@@ -187,7 +189,8 @@ def describe_set(folder: Path) -> Sequence[tuple[str, str]]:
         subjects = sorted({take.subject for take in takes})
         lines.append((
             f"split {split}",
-            f"{len(subjects)} subjects, {len(takes)} takes, {sum(take.imagesets for take in takes)} imagesets: "
+            f"{counted(len(subjects), 'subject')}, {counted(len(takes), 'take')}, "
+            f"{counted(sum(take.imagesets for take in takes), 'imageset')}: "
             + ", ".join(subjects[:8]) + (" ..." if len(subjects) > 8 else ""),
         ))
     return lines

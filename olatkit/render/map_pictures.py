@@ -12,6 +12,7 @@ from olatkit.render.pictures import contact_sheet, draw_text
 from olatkit.render.sh import evaluate_sh, project_sh
 from olatkit.render.weights import cell_matrix, light_weights
 from olatkit.rig import LightRig
+from olatkit.wording import counted
 
 HEIGHT, WIDTH = 256, 512
 
@@ -38,8 +39,8 @@ def map_page(environment: EnvironmentMap, rig: LightRig | None = None, *, method
     }
     if rig is not None:
         small = scaled.downsample(16, 16)
-        panels[f"{len(rig)} lights of '{rig.name}', {method}, from 16x16"] = _lights(small, rig, method)
-        panels[f"{len(rig)} lights of '{rig.name}', {method}, from the map"] = _lights(resized, rig, method)
+        panels[f"{counted(len(rig), 'light')} of '{rig.name}', {method}, from 16x16"] = _lights(small, rig, method)
+        panels[f"{counted(len(rig), 'light')} of '{rig.name}', {method}, from the map"] = _lights(resized, rig, method)
     return contact_sheet(list(panels.values()), 2, list(panels))
 
 

@@ -12,6 +12,7 @@ from olatkit.imageset import Imageset
 from olatkit.render.relight import relight
 from olatkit.render.weights import cell_areas
 from olatkit.rig import LightRig
+from olatkit.wording import counted
 
 RANKS = (0.60, 0.90)
 STEPS = 4
@@ -148,7 +149,7 @@ def _inputs(imageset: Imageset | np.ndarray, rig: LightRig) -> tuple[np.ndarray,
     """Images float32 C-contiguous, lights in use and their directions."""
     images = imageset.radiance if isinstance(imageset, Imageset) else np.ascontiguousarray(imageset, np.float32)
     if images.ndim != 4 or images.shape[3] != 3 or len(images) != len(rig):
-        raise ConfigError(f"images have shape {images.shape}, the rig '{rig.name}' has {len(rig)} lights")
+        raise ConfigError(f"images have shape {images.shape}, the rig '{rig.name}' has {counted(len(rig), 'light')}")
     lit = np.flatnonzero(rig.enabled)
     return images, lit, np.ascontiguousarray(rig.directions[lit])
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from olatkit.geometry import latlong_directions, row_solid_angles
+from olatkit.wording import counted
 
 # Lights whose lobe is this much fainter than the nearest light's get nothing: 43 degrees away.
 LOBE_FLOOR = 1e-4
@@ -125,8 +126,8 @@ def _delaunay(directions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarra
     try:
         hull = ConvexHull(directions)
     except (QhullError, ValueError) as error:
-        raise ValueError(f"{len(directions)} lights that lie in one plane, barycentric weights need at least four that do "
-                         "not; use method voronoi") from error
+        raise ValueError(f"{counted(len(directions), 'light')} in one plane, barycentric weights need at least four that "
+                         "are not; use method voronoi") from error
     polygon, planes = _merge_coplanar(hull)
     triangles, owners = [], []
     for index in range(len(planes)):

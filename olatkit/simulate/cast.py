@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from olatkit.errors import ConfigError
+from olatkit.wording import counted
 
 TRAIN, TEST = "train", "test"
 # Actors move at this share of the nominal speed, drawn evenly: some hardly, some much.
@@ -45,7 +46,8 @@ def draw_cast(count: int, test: int, *, first_seed: int = 1, speed_px: float = 6
         No actor, or none left to train on.
     """
     if count < 1 or not 0 <= test < count:
-        raise ConfigError(f"{count} subjects of which {test} for tests, expected at least one more than for tests")
+        raise ConfigError(f"{counted(count, 'subject')} of which {test} for tests, expected at least one more than "
+                          "for tests")
     digits = max(2, len(str(count)))
     actors = []
     for number in range(count):

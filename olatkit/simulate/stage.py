@@ -10,6 +10,7 @@ from olatkit.rig import LightRig
 from olatkit.schedule import LightingSchedule
 from olatkit.simulate.sensor import Sensor
 from olatkit.simulate.subject import Subject
+from olatkit.wording import counted
 
 # Ambient light comes from these directions, strongest from above, like a room.
 _AMBIENT_DIRECTIONS = np.array([[0, 1, 0], [0.8, 0.3, 0.52], [-0.8, 0.3, 0.52], [0, -0.6, 0.8]], float)
@@ -95,7 +96,8 @@ class Stage:
     ) -> None:
         if len(rig) != schedule.n_lights:
             raise ConfigError(
-                f"rig '{rig.name}' has {len(rig)} lights, schedule '{schedule.name}' expects {schedule.n_lights}; "
+                f"rig '{rig.name}' has {counted(len(rig), 'light')}, schedule '{schedule.name}' expects "
+                f"{schedule.n_lights}; "
                 "use the pair that belongs together"
             )
         self.subject, self.rig = subject, rig

@@ -211,7 +211,7 @@ def test_neighbours_are_the_nearest_and_their_shares_barycentric():
 
 
 def test_too_few_neighbours():
-    with pytest.raises(CaptureError, match="light 0 was never seen and only 2 other lights were"):
+    with pytest.raises(CaptureError, match="light 0 was never seen, and of the others only 2"):
         neighbours(default_rig(5), 0, [False, True, True, False, False])
 
 

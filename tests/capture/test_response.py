@@ -62,7 +62,7 @@ def test_linearisation_never_falls_with_noisy_levels():
     ("levels", "exposures", "match"),
     [
         ([10, 20], [1, 2], "2 rising levels"),
-        ([30, 20, 10], [1, 2, 3], "rising levels"),
+        ([30, 20, 10], [1, 2, 3], "1 rising level, expected"),
         ([10, 20, 5000], [1, 2, 3], "level 5000, expected below 4096"),
         ([10, 0, 30], [1, 2, 3], "not positive"),
     ],

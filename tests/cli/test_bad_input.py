@@ -66,6 +66,12 @@ def test_truncated_capture(folder, tmp_path, refused, share):
     assert "take.cine" in refused(*arguments(folder, tmp_path / "o.olat.h5"))
 
 
+def test_a_text_called_cine(folder, tmp_path, refused):
+    (folder / "take.cine").write_bytes(b"hello, this is text")
+    message = refused(*arguments(folder, tmp_path / "o.olat.h5"))
+    assert message == f"{folder / 'take.cine'}: starts with b'he', expected b'CI'; is it a Phantom .cine file?"
+
+
 @pytest.mark.parametrize("content", [b"", b"RIFF" + bytes(5000), bytes(np.random.default_rng(0).bytes(9000))])
 def test_something_else_called_cine(folder, tmp_path, refused, content):
     (folder / "take.cine").write_bytes(content)
@@ -91,7 +97,7 @@ def test_a_curve_for_a_linear_file(folder, tmp_path, refused):
 
 def test_shorter_than_a_cycle(tmp_path, refused):
     folder = write_take(tmp_path, count=15)
-    assert "15 frames are shorter than one cycle of 20" in refused(*arguments(folder, tmp_path / "o.olat.h5"))
+    assert "15 frames, shorter than one cycle of 20" in refused(*arguments(folder, tmp_path / "o.olat.h5"))
 
 
 def test_thirty_percent_saturated(tmp_path, refused):
@@ -181,7 +187,14 @@ def test_documents_that_are_not_json(folder, tmp_path, refused, name, content):
 @pytest.mark.parametrize("name", ["rig.json", "schedule.json"])
 def test_missing_documents(folder, tmp_path, refused, name):
     (folder / name).unlink()
-    assert f"{name}: No such file" in refused(*arguments(folder, tmp_path / "o.olat.h5"))
+    expected = "a rig, the positions of the lights, in .json" if name == "rig.json" else "a lighting schedule in .json"
+    message = refused(*arguments(folder, tmp_path / "o.olat.h5"))
+    assert f"{folder / name}: No such file or directory; expected {expected}" in message
+
+
+def test_a_folder_as_a_rig(folder, tmp_path, refused):
+    line = [str(tmp_path) if part.endswith("rig.json") else part for part in arguments(folder, tmp_path / "o.olat.h5")]
+    assert "Is a directory; expected a rig" in refused(*line)
 
 
 # ---------------------------------------------------------------- wrong usage
@@ -225,8 +238,10 @@ def test_an_output_in_a_folder_that_is_a_file(folder, tmp_path, refused):
 
 @pytest.mark.parametrize("more, message", [
     (("--start", "80"), "shorter than one cycle"),
-    (("--start", "50", "--stop", "40"), "frames 50 to 40 asked for"),
-    (("--stop", "1000"), f"the file has frames 0 to {FRAMES - 1}"),
+    (("--start", "50", "--stop", "40"), "take.cine: --start 50 --stop 40: the first frame must come before the end"),
+    (("--start", "200", "--stop", "100"), "--start 200 --stop 100: the first frame must come before the end"),
+    (("--stop", "1000"), f"--start 0 --stop 1000: the file has {FRAMES} frames, expected 0 to {FRAMES}"),
+    (("--start", "-5"), f"--start -5 --stop {FRAMES}: the file has {FRAMES} frames"),
     (("--size", "480"), "larger than the camera's 48x48"),
     (("--roi", "40,40,30,30"), "does not lie in the picture"),
     (("--set", "mood=happy"), "unknown setting 'mood'"),
@@ -242,6 +257,13 @@ def test_an_output_in_a_folder_that_is_a_file(folder, tmp_path, refused):
 ])
 def test_options_that_cannot_work(folder, tmp_path, refused, more, message):
     assert message in refused(*arguments(folder, tmp_path / "o.olat.h5", *more))
+
+
+@pytest.mark.parametrize("content, called", [("some notes", "plain text"), ("- mode: blend", "a list"), ("7", "a number")])
+def test_settings_that_are_none(folder, tmp_path, refused, content, called):
+    (tmp_path / "c.yaml").write_text(content)
+    message = refused(*arguments(folder, tmp_path / "o.olat.h5", "--config", str(tmp_path / "c.yaml")))
+    assert f"c.yaml: holds {called}, expected settings as YAML, a line 'KEY: VALUE' each; known are mode, " in message
 
 
 @pytest.mark.parametrize("names, message", [
@@ -298,6 +320,6 @@ def test_a_shell_sees_one_line_and_exit_code_1(tmp_path):
     assert ran.stdout == ""
     # On a slow machine a line of progress stands before it.
     *before, last = ran.stderr.splitlines()
-    assert last.startswith("olatkit: take.cine: 15 frames are shorter than one cycle")
+    assert last.startswith(f"olatkit: {folder / 'take.cine'}: 15 frames, shorter than one cycle")
     assert all(line.startswith("looking at frames: ") for line in before)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["rig.json", "schedule.json", "take.cine"]

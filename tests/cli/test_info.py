@@ -178,6 +178,8 @@ def test_array_with_sidecar(tmp_path):
 @pytest.mark.parametrize(("name", "content", "match"), [
     ("a.txt", b"hello", "no kind of file that olatkit knows"),
     ("a.cine", b"CI", "truncated"),
+    ("a.cine", b"some words of text", "is it a Phantom .cine file"),
+    ("empty.exr", b"", "the file is empty; copy or make it again"),
     ("empty.cine", b"", "empty"),
     ("a.h5", b"\x89HDF\r\n\x1a\n and then nothing", "damaged HDF5"),
     ("a.json", b"{", "not JSON"),

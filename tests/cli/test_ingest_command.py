@@ -46,6 +46,13 @@ def test_start_stop_and_phase(folder, tmp_path):
     assert open_take(tmp_path / "a.olat.h5").reference_frames.tolist() == [37, 47, 57, 67]
 
 
+def test_a_given_phase_has_no_score(folder, tmp_path):
+    """Phase 20 of a cycle of 20 is phase 0, and the frames say 7."""
+    result = call(folder, tmp_path / "a.olat.h5", "--phase", "20")
+    assert result.exit_code == 0, result.output
+    assert f"{tmp_path / 'a.olat.h5'}: {IMAGESETS} imagesets, phase 0 (given)" in result.stdout
+
+
 def test_region_is_given_as_x_y_width_height(folder, tmp_path):
     assert call(folder, tmp_path / "a.olat.h5", "--roi", "4,8,32,24").exit_code == 0
     take = open_take(tmp_path / "a.olat.h5")

@@ -155,7 +155,7 @@ def test_what_is_wrong_with_lights_or_banks_is_one_line(sky: Path, tmp_path: Pat
 
     (tmp_path / "ring.csv").write_text("id,x,y,z\n0,1,0,0\n1,-1,0,0\n2,0,0,1\n3,0,0,-1\n")
     show = ("envmap", "show", sky, "-o", tmp_path / "a.png", "--rig", tmp_path / "ring.csv", "--method", "barycentric")
-    assert "4 lights that lie in one plane" in refused(*show)
+    assert "4 lights in one plane" in refused(*show)
     with h5py.File(tmp_path / "old.h5", "w") as file:
         file.attrs["format"], file.attrs["version"] = "olatkit-bank", 0
     for command in (("info",), ("show", "-o", tmp_path / "s.png")):

@@ -57,9 +57,9 @@ def test_schedule_round_trip(tmp_path, schedule):
 
 def test_existing_documents_are_kept(tmp_path):
     path = write(tmp_path / "rig.json", "mine")
-    with pytest.raises(OutputExistsError, match=r"rig\.json exists"):
+    with pytest.raises(OutputExistsError, match=r"rig\.json: already exists"):
         write_rig(path, default_rig(3))
-    with pytest.raises(OutputExistsError, match=r"rig\.json exists"):
+    with pytest.raises(OutputExistsError, match=r"rig\.json: already exists"):
         write_schedule(path, default_114())
     assert path.read_text() == "mine"
     write_rig(path, default_rig(3), overwrite=True)
@@ -109,7 +109,7 @@ def lights(*positions, ids=None):
     ({"lights": []}, "key 'lights' holds no list"),
     ({"lights": {"0": 1}}, "key 'lights' holds no list"),
     ({"lights": [3]}, "light entry 3"),
-    ({"lights": [{"id": 0}]}, "light entry .*KeyError 'pos'"),
+    ({"lights": [{"id": 0}]}, "light entry .*: key 'pos' is missing; expected 'id' and 'pos'"),
     ({"lights": [{"id": 0, "pos": ["a", 0, 1]}]}, "light entry .*could not convert"),
     ({"lights": [{"id": 0, "pos": None}]}, "light entry"),
     ({"lights": lights([0, 0, 1], [1, 0, 0], ids=[4, 4])}, "light id 4 appears 2 times"),
@@ -135,7 +135,7 @@ def test_not_json(tmp_path, text):
     path = tmp_path / "x.json"
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
     for read in (read_rig, read_schedule):
-        with pytest.raises(FormatError, match=r"x\.json: (not JSON|holds a)"):
+        with pytest.raises(FormatError, match=r"x\.json: (not JSON|holds (a|nothing))"):
             read(path)
 
 
@@ -146,6 +146,7 @@ def test_missing_file(tmp_path, read):
 
 
 def test_unknown_suffix(tmp_path):
+    (tmp_path / "rig.xlsx").write_text("id,x,y,z")
     with pytest.raises(FormatError, match=r"end in \.json, \.csv or \.lp, not '\.xlsx'"):
         read_rig(tmp_path / "rig.xlsx")
 
@@ -175,8 +176,8 @@ def test_csv_of_unit_vectors_has_no_positions(tmp_path):
 
 
 @pytest.mark.parametrize("text, message", [
-    ("a,b\n1,2\n", r"columns \['a', 'b'\], expected id,x,y,z"),
-    ("", "columns None"),
+    ("a,b\n1,2\n", "columns a,b, expected id,x,y,z"),
+    ("", "columns none, expected"),
     ("id,x,y,z\n", "no lights"),
     ("id,x,y,z\n0,0,0,1\n1,0,zero,1\n", "line 3: could not convert"),
     ("id,x,y,z\n0,0,0\n", "line 2"),

@@ -66,7 +66,7 @@ def test_csv_and_json(tmp_path: Path) -> None:
         ("a.csv", "id,x,y,z\n0,0,0,1\n2,0,1,0\n", "ids 0 to 2, 2 different ones, expected 0 to 1, each once"),
         ("a.json", "{}", "key 'lights' holds no list"),
         ("a.json", '{"lights": [{"pos": [0, 0]}]}', "expected three numbers"),
-        ("a.json", '{"lights": [{"id": 0}]}', "KeyError 'pos'"),
+        ("a.json", '{"lights": [{"id": 0}]}', "key 'pos' is missing; expected an object with 'pos'"),
     ],
 )
 def test_damaged_lists(tmp_path: Path, name: str, text: str, message: str) -> None:

@@ -139,7 +139,7 @@ BAD = {
     "zero.obj": (_obj("f 0 1 2"), "corner '0'"),
     "text.obj": (_obj("f 1 2 3\nv 1 2 here"), "line 12 is 'v 1 2 here'"),
     "short.obj": ("v 1 2\n", "line 1 is 'v 1 2'"),
-    "nan.obj": (_obj("f 1 2 3").replace("v 2.0 1.0 0.0", "v 2.0 nan 0.0"), "1 vertices have positions"),
+    "nan.obj": (_obj("f 1 2 3").replace("v 2.0 1.0 0.0", "v 2.0 nan 0.0"), "not finite: the position of 1 vertex"),
     "point.obj": ("v 1 1 1\nv 1 1 1\nv 1 1 1\nf 1 2 3\n", "no area"),
     "cloud.ply": (_ply("ascii").replace(b"face 1", b"face 0"), "no faces among 5 vertices"),
     "early.ply": (_ply("binary_big_endian")[:-3], "the PLY ends early"),

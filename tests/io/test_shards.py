@@ -310,7 +310,11 @@ def test_an_unknown_split_and_an_unfinished_set_say_so(shard_set, tmp_path):
         ShardSet(shard_set, "night")
     with pytest.raises(FormatError, match="no such folder"):
         ShardSet(tmp_path / "none")
-    with pytest.raises(FormatError, match="the build has not ended"):
+    with pytest.raises(FormatError, match=r"no shard set \(it has no index.json\)"):
+        ShardSet(tmp_path)
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "plan.json").write_text("{}")
+    with pytest.raises(FormatError, match="the build of this shard set has not ended"):
         ShardSet(tmp_path)
 
 

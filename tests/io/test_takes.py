@@ -127,7 +127,7 @@ def test_equal_content_gives_equal_bytes(tmp_path):
 def test_merge_keeps_existing_takes(tmp_path):
     path = write_take(tmp_path)
     before = path.read_bytes()
-    with pytest.raises(OutputExistsError, match=r"take\.olat\.h5 exists"):
+    with pytest.raises(OutputExistsError, match=r"take\.olat\.h5: already exists"):
         merge_parts([tmp_path / "0.h5"], path, HEADER)
     assert path.read_bytes() == before
     merge_parts([tmp_path / "0.h5"], path, HEADER, overwrite=True)
@@ -160,12 +160,44 @@ def test_missing_take(tmp_path):
         open_take(tmp_path / "gone.olat.h5")
 
 
-@pytest.mark.parametrize("content", [b"", b"not HDF5 at all" * 100])
-def test_another_file(tmp_path, content):
+@pytest.mark.parametrize("content, said", [
+    (b"", "not a take but an empty file"),
+    (b"not HDF5 at all" * 100, r"but a text file, expected NAME\.olat\.h5, which ingest, import and"),
+    ("ü".encode() * 300, "but a text file"),
+    (b' {"lights": []}', "but a JSON document"),
+    (b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n", "but a picture, .* maps are for --envmap"),
+    (b"\x76\x2f\x31\x01 and so on", "but a picture"),
+    (b"CI\x2c\x00", "but a Phantom .cine capture, expected .*`olatkit ingest` makes of it"),
+    (b"\x00\x01\xff", r"a file of no known kind \(starts with b'\\x00\\x01\\xff'\)"),
+])
+def test_another_file(tmp_path, content, said):
     path = tmp_path / "x.olat.h5"
     path.write_bytes(content)
-    with pytest.raises(FormatError, match=r"x\.olat\.h5: not an HDF5 file or damaged"):
+    with pytest.raises(FormatError, match=rf"x\.olat\.h5: .*{said}"):
         open_take(path)
+
+
+def test_a_folder_is_told_what_it_holds(path, tmp_path):
+    with pytest.raises(FormatError, match=r"is a folder, expected a take, NAME\.olat\.h5; `olatkit import` makes one"):
+        open_take(tmp_path)
+    (tmp_path / "plan.json").write_text("{}")
+    with pytest.raises(FormatError, match="it holds the parts of one: run the command that makes it again"):
+        open_take(tmp_path)
+    for name in ("b.olat.h5", "a.olat.h5"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(FormatError, match=r"expected a take; it holds a\.olat\.h5 and 1 more$"):
+        open_take(tmp_path)
+
+
+@pytest.mark.parametrize("attributes, said", [
+    ({"format": "olatkit-bank"}, "but a lighting bank"), ({"format": "olatkit-shard"}, "but one file of a set of shards"),
+    ({"codes_per_unit": 1.0}, "but the truth of a simulated take"), ({}, "but an HDF5 file of another program"),
+])
+def test_other_hdf5_files_are_named(tmp_path, attributes, said):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.attrs.update(attributes)
+    with pytest.raises(FormatError, match=f"x.h5: not a take .* {said}"):
+        open_take(tmp_path / "x.h5")
 
 
 def change(path, edit):
@@ -194,7 +226,7 @@ def test_truncated_take(path, tmp_path):
     whole = path.read_bytes()
     short = tmp_path / "short.olat.h5"
     short.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(FormatError, match=r"short\.olat\.h5: not an HDF5 file or damaged"):
+    with pytest.raises(FormatError, match=r"short\.olat\.h5: damaged take: .*; copy it again"):
         open_take(short)
 
 

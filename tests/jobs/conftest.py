@@ -1,5 +1,7 @@
 """What several files of tests of jobs start from; made anew for each of them."""
 
+import multiprocessing
+
 import pytest
 from shard_builds import IMAGESETS
 from small_shards import write_small_set
@@ -26,3 +28,12 @@ def take_path(recorded):
     """The take that every other way of making it must equal."""
     run(recorded, recorded / "take.olat.h5")
     return recorded / "take.olat.h5"
+
+
+@pytest.fixture(scope="module")
+def server():
+    """Starts processes in milliseconds: children of a process that has everything imported and no threads."""
+    context = multiprocessing.get_context("forkserver")
+    modules = ["olatkit.jobs.ingest", "olatkit.jobs.import_photographs", "h5py", "hdf5plugin", "dask", "cv2"]
+    context.set_forkserver_preload(modules)
+    return context

@@ -98,7 +98,7 @@ def test_files_that_cannot_be_used_are_named(folder: Path, tmp_path: Path) -> No
     (folder / "a_text.hdr").write_text("no picture")
     write_exr(folder / "b_black.exr", np.zeros((8, 16, 3), np.float32))
     write_exr(folder / "c_ball.exr", np.ones((128, 128, 3), np.float32))
-    with pytest.raises(FormatError, match=r"a_text\.hdr: not an image.* and 2 more files: .*--skip-bad; the other 9 maps"):
+    with pytest.raises(FormatError, match=r"a_text\.hdr: not an image.* and 2 more files: .*--skip-bad; .*: 9 other maps"):
         build_bank(folder, tmp_path / "bank.h5", scheduler="sync")
     done = build_bank(folder, tmp_path / "bank.h5", BankConfig(skip_bad=True), scheduler="sync")
     assert len(done.bank) == 9
@@ -124,7 +124,7 @@ def test_what_cannot_become_a_bank(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no map shows the scene 'paris'"):
         build_bank(folder, tmp_path / "b.h5", BankConfig(test_scenes=("paris",)), scheduler="sync")
     (tmp_path / "empty" / "bad.hdr").write_text("x")
-    with pytest.raises(FormatError, match="none of 1 maps can be used"):
+    with pytest.raises(FormatError, match="no map can be used of 1"):
         build_bank(tmp_path / "empty", tmp_path / "c.h5", BankConfig(skip_bad=True), scheduler="sync")
     assert not (tmp_path / "b.h5").exists()
 

@@ -118,7 +118,7 @@ def test_wrong_requests_are_one_line(built, tmp_path):
         ({"takes": []}, "no takes"),
         ({"subjects": {"x": "anna"}}, "take 'x' is not given"),
         ({"config": small_config(splits={"test": ["x"]})}, "subject 'x' is unknown, expected take0, take1"),
-        ({"truths": [take]}, "1 truth files for 2 takes"),
+        ({"truths": [take]}, "1 truth file for 2 takes"),
         ({"truths": [take, take]}, "truth"),
     ):
         with pytest.raises((ConfigError, FormatError), match=said) as caught:

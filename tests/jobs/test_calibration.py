@@ -119,7 +119,7 @@ def test_ramp_and_table_give_the_same_curve(tmp_path):
     ({"table": [0, 2, 1]}, "the table does not rise everywhere"),
     ({"table": [0, "x"]}, "expected lists of numbers"),
     ({}, "holds none of them"),
-    ([], "holds a list, expected a JSON object"),
+    ([], "holds a list, expected the response of a sensor"),
 ])
 def test_files_that_hold_no_curve(tmp_path, document, message):
     with pytest.raises(FormatError, match=message):

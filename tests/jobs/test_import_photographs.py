@@ -269,7 +269,7 @@ def _spoil(folder: Path, what: str) -> None:
         ("size", FormatError, "light_003.png: 20x20 pixels, expected 48x40 like the first picture"),
         ("depth", ConfigError, "light_003.png: holds uint8, but 'pictures.white_level' is 65535"),
         ("alpha", FormatError, "light_003.png: has transparent pixels"),
-        ("extra", CaptureError, "1 pictures are not in the list, the first is 'light_100.png'"),
+        ("extra", CaptureError, "1 picture not in the list, the first is 'light_100.png'"),
         ("count", FormatError, "first line says 4 lights, 1 follow"),
         ("text", FormatError, "line 2: .*expected 'name x y z'"),
         ("twice", CaptureError, "lights 0 and 1 are both in picture 'light_000.png'"),

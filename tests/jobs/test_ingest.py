@@ -224,7 +224,7 @@ def test_dark_frames_are_subtracted(recorded, tmp_path):
 
 def test_a_take_shorter_than_a_cycle(tmp_path):
     folder = write_take(tmp_path, count=19)
-    with pytest.raises(CaptureError, match="19 frames are shorter than one cycle of 20"):
+    with pytest.raises(CaptureError, match="19 frames, shorter than one cycle of 20"):
         run(folder, tmp_path / "x.olat.h5")
     assert leftovers(tmp_path / "x.olat.h5") == []
 
@@ -261,7 +261,7 @@ def test_a_folder_is_no_take_to_write(recorded, tmp_path, overwrite):
 
 
 @pytest.mark.parametrize("asked, message", [
-    ({"span": (10, 500)}, "frames 10 to 500 asked for, the file has frames 0 to 89"),
+    ({"span": (10, 500)}, "--start 10 --stop 500: the file has 90 frames, expected 0 to 90"),
     ({"box": (0, 0, 400, 400)}, "region 400x400 at (0, 0) does not lie in the picture"),
     ({"size": (480, 480)}, "size 480x480 is larger than the camera's"),
 ])

@@ -1,18 +1,14 @@
 """An ingest that is interrupted goes on to the same bytes, and takes that are there are safe."""
 
-import multiprocessing
-import os
 import random
 import re
-import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from small_take import IMAGESETS, arguments, small_stage, write_take
 from synthetic import still
-from take_runs import NAMES, leftovers, run
+from take_runs import NAMES, child, leftovers, run, strike
 
 import olatkit.jobs.ingest as job
 from olatkit.capture.config import IngestConfig
@@ -20,42 +16,12 @@ from olatkit.errors import OutputExistsError
 from olatkit.io.takes import open_take
 
 
-@pytest.fixture(scope="module")
-def server():
-    """Starts processes in milliseconds: children of a process that has everything imported and no threads."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["olatkit.jobs.ingest", "h5py", "hdf5plugin", "dask", "cv2"])
-    return context
-
-
-def strike(start, out, delay):
-    """Start a run, let it begin its work, kill it after ``delay`` seconds; True if it was still alive."""
-    parts = out.with_name(out.name + ".parts")
-    pid, wait = start()
-    deadline = time.monotonic() + 60
-    while not parts.exists() and not out.exists() and time.monotonic() < deadline:
-        time.sleep(0.001)
-    time.sleep(delay)
-    os.kill(pid, signal.SIGKILL)
-    return wait() == -signal.SIGKILL
-
-
 def test_killed_runs_end_in_the_same_bytes(recorded, tmp_path, take_path, server):
     out, rng = tmp_path / "k.olat.h5", random.Random(1)
 
-    def start():
-        process = server.Process(target=run, args=(recorded, out))
-        process.start()
-
-        def wait():
-            process.join()
-            return process.exitcode
-
-        return process.pid, wait
-
     struck = 0
     for _ in range(8):
-        struck += strike(start, out, rng.uniform(0, 0.15))
+        struck += strike(child(server, run, recorded, out), out, rng.uniform(0, 0.15))
         if out.exists():  # killed after the take was whole, or not in time
             assert out.read_bytes() == take_path.read_bytes()
             out.unlink()
@@ -143,6 +109,38 @@ def test_parts_of_other_settings_are_refused(recorded, tmp_path, take_path, monk
     assert len(list((tmp_path / "r.olat.h5.parts").glob("*.h5"))) == 2
     assert run(recorded, out, overwrite=True).resumed == 0
     assert out.read_bytes() == take_path.read_bytes()
+
+
+def test_a_run_that_only_lacks_its_report_writes_it(recorded, tmp_path, take_path, monkeypatch):
+    out = tmp_path / "r.olat.h5"
+
+    def killed(*_args, **_given):
+        raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "write_report", killed)
+        with pytest.raises(Interrupted):
+            run(recorded, out, report=True)
+    before = out.stat().st_mtime_ns
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "merge_parts", killed)
+        patch.setattr(job, "_make_imagesets", killed)
+        assert run(recorded, out, report=True).resumed == IMAGESETS
+    assert out.stat().st_mtime_ns == before
+    assert out.read_bytes() == take_path.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["r.olat.h5", "r.report.html"]
+
+
+def test_a_take_that_another_made_meanwhile_is_left_alone(recorded, tmp_path, monkeypatch):
+    out = tmp_path / "r.olat.h5"
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "write_report", lambda *_args, **_given: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(recorded, out, report=True)
+    out.write_bytes(b"another take")
+    with pytest.raises(OutputExistsError, match="already exists"):
+        run(recorded, out, report=True)
+    assert out.read_bytes() == b"another take"
 
 
 # ---------------------------------------------------------------- outputs are safe

@@ -43,6 +43,24 @@ def test_verify_finds_a_flipped_byte_anywhere(built, tmp_path):
     assert [line.split(":")[0] for line in problems] == ["bank.h5", "shard-00009.h5", "shard-00005.h5"]
 
 
+@pytest.mark.parametrize("command", ["info", "verify"])
+def test_folders_that_hold_no_set_are_told_apart(built, tmp_path, command):
+    def say(folder):
+        error = CliRunner().invoke(shards_command, [command, str(folder)]).exception
+        assert isinstance(error, FormatError)
+        return str(error)
+
+    assert say(tmp_path / "none") == f"{tmp_path / 'none'}: no such folder; `olatkit build-shards` makes sets of shards"
+    assert "no shard set (it has no index.json), expected one, a folder that `olatkit build-shards` wrote" in say(tmp_path)
+    shutil.copytree(built / "shards", tmp_path / "set")
+    assert f"{tmp_path}: no shard set (it has no index.json), expected one; {tmp_path / 'set'} is one" == say(tmp_path)
+    (tmp_path / "set/index.json").unlink()
+    assert "holds shards, but no index.json" in say(tmp_path / "set")
+    (tmp_path / "set/build").mkdir()
+    (tmp_path / "set/build/plan.json").write_text("{}")
+    assert "has not ended; run build-shards again" in say(tmp_path / "set")
+
+
 def test_verify_finds_broken_laws(built, tmp_path, monkeypatch):
     """Files that are whole but wrong, as a mistake of ours would make them."""
     import olatkit.jobs.shard_making as making
@@ -96,7 +114,7 @@ def test_commands_work_together(built, tmp_path):
     assert read_json(out / "index.json")["takes"][1]["split"] == "test"
     done = run.invoke(shards_command, ["info", str(out)], catch_exceptions=False)
     assert "split test" in done.output
-    assert "1 subjects, 1 takes, 8 imagesets: ben" in done.output
+    assert "1 subject, 1 take, 8 imagesets: ben" in done.output
     done = run.invoke(shards_command, ["verify", str(out), "--scheduler", "sync"], catch_exceptions=False)
     assert "all hashes and laws hold" in done.output
     with open(out / "shard-00000.h5", "r+b") as file:

@@ -30,7 +30,7 @@ def take(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("monkey") / "monkey.olat.h5"
     said = call("import", test_data / "olat" / "monkey_121", "-m", MONKEY, "-o", out)
     assert "1 imageset of 121 lights" in said
-    assert "37 of 121 pictures are saturated" in said
+    assert "saturated on more than 1 % of the subject: 37 of 121 pictures" in said
     return out
 
 

@@ -83,7 +83,7 @@ def test_an_interrupted_run_goes_on_and_leaves_no_trace(
     monkeypatch.setattr(exact_takes, "exact_imageset", lambda stage, tick: rendered.append(tick) or render(stage, tick))
     said: list[str] = []
     done = simulate_set(_plan(), tmp_path, scheduler="sync", say=said.append)
-    assert said == ["1 of 2 takes are kept from an earlier run"]
+    assert said == ["kept from an earlier run: 1 of 2 takes"]
     assert (len(rendered), done.kept) == (4, 1)
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(p.name for p in made.iterdir())
     for path in made.iterdir():
