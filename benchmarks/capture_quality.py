@@ -155,9 +155,9 @@ def run_parts(scene, size, speeds, result, chosen):
             result[f"{speed:g} {name}"] = row
 
 
-def run_margins(scene, size, result):
-    """Large heads: bars on A, and what the blend gains over the nearest look."""
-    for speed in LARGE_BARS:
+def run_margins(scene, size, speeds, result):
+    """Large heads: bars on A, and what the blend gains over the nearest look; at all speeds that have bars, or some."""
+    for speed in [speed for speed in LARGE_BARS if speed in speeds] or LARGE_BARS:
         rows = {"blend": [], "nearest": []}
         for start in STARTS:
             recording = scene.setup(size, float(speed), start, 0.0)
@@ -178,7 +178,7 @@ def main():
     which.add_argument("--scene", choices=SCENES, default="reference")
     which.add_argument("--scene-script", type=Path)
     parser.add_argument("--size", type=int, default=128, help="picture size; the margins are meant for 256")
-    parser.add_argument("--speeds", default="0,30,100", help="peak image speeds, px/s")
+    parser.add_argument("--speeds", default="0,30,100", help="peak image speeds, px/s; the margins are at 60,120,200,400")
     parser.add_argument("--cases", default="bars,crosstalk", help="bars, crosstalk, margins, parts (embedded only)")
     parser.add_argument("--set", dest="chosen", action="append", default=[], metavar="KEY=VALUE",
                         help="measure this setting of ingest too, e.g. motion.shading=true")
@@ -195,7 +195,7 @@ def main():
         elif case == "crosstalk":
             run_crosstalk(scene, args.size, result)
         elif case == "margins":
-            run_margins(scene, args.size, result)
+            run_margins(scene, args.size, speeds, result)
         else:
             parser.error(f"case {case!r}, expected bars, crosstalk or margins, or parts with --scene embedded")
     if args.json:

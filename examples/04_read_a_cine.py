@@ -24,9 +24,11 @@ stream = olatkit.open_stream(path)
 print(stream)
 print(f"levels {stream.black_level:g} to {stream.white_level:g}, {stream.times_s[-1]:.3f} s from first to last frame")
 
-# Dropped frames show in the timestamps.
-steps = np.diff(stream.times_s) * stream.frame_rate_hz
-print(f"{(steps > 1.5).sum()} gaps in {len(stream)} frames")
+# Dropped frames show in the timestamps, which tell the true rate too: files may name another.
+if len(stream) > 1:
+    steps = np.diff(stream.times_s)
+    period = np.median(steps)
+    print(f"{1 / period:.6g} frames/s, {(steps > 1.5 * period).sum()} gaps in {len(stream)} frames")
 
 # Raw values are linear: subtract black, divide by full scale, interpolate the colours.
 raw = stream.read(0, min(len(stream), 48)).astype(np.float32)
