@@ -20,6 +20,7 @@ _PUBLIC = {
     "LightingBank": "olatkit.io.banks",
     "LightingSchedule": "olatkit.schedule",
     "OlatkitError": "olatkit.errors",
+    "Relighter": "olatkit.realtime.relighter",
     "ShardDataset": "olatkit.learn.dataset",
     "ShardLoader": "olatkit.learn.loader",
     "light_weights": "olatkit.render.weights",
@@ -43,6 +44,7 @@ __all__ = [
     "LightingBank",
     "LightingSchedule",
     "OlatkitError",
+    "Relighter",
     "ShardDataset",
     "ShardLoader",
     "light_weights",
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
     from olatkit.io.takes import open_take
     from olatkit.learn.dataset import ShardDataset
     from olatkit.learn.loader import ShardLoader
+    from olatkit.realtime.relighter import Relighter
     from olatkit.render.relight import relight
     from olatkit.render.weights import light_weights
     from olatkit.rig import LightRig

@@ -1,0 +1,1 @@
+"""The trained network in use: frame in, relit frame out."""
