@@ -26,10 +26,11 @@ if len(sys.argv) > 2:
 else:
     # A low warm sun to the right of the camera, a blue sky, a dark ground.
     directions = latlong_directions(64, 128)
-    sun = directions @ (np.array([0.8, 0.15, 0.6]) / np.linalg.norm([0.8, 0.15, 0.6])) > np.cos(np.radians(6))
-    sky = np.where(directions[..., 1:2] > 0, np.array([0.25, 0.4, 0.8]), 0.05)
+    up, towards = directions[..., 1:2], np.array([0.8, 0.15, 0.6]) / np.linalg.norm([0.8, 0.15, 0.6])
+    sun = np.exp((directions @ towards - 1) / (1 - np.cos(np.radians(5))))[..., None]
+    sky = np.where(up > 0, np.array([0.25, 0.4, 0.8]) + 0.2 * (1 - up), 0.05)
     map_path = folder / "sunset.exr"
-    write_exr(map_path, (sky + sun[..., None] * np.array([90, 55, 25])).astype(np.float32), overwrite=True)
+    write_exr(map_path, (sky + sun * np.array([110, 68, 30])).astype(np.float32), overwrite=True)
 
 take = olatkit.open_take(folder / "take.olat.h5")
 env = olatkit.read_environment(map_path)

@@ -19,7 +19,7 @@ from olatkit.io.images import write_png
 from olatkit.render.pictures import contact_sheet
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "out")
-steps = sys.argv[2] if len(sys.argv) > 2 else "300"
+steps = sys.argv[2] if len(sys.argv) > 2 else "200"
 if not (folder / "shards/index.json").exists():
     sys.exit(f"{folder}/shards is missing; run examples/11_shards.py {folder} first")
 

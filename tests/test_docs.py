@@ -15,6 +15,7 @@ import pytest
 import olatkit
 from olatkit.cli.main import COMMANDS, load_command
 from olatkit.io.documents import rig_from_document
+from olatkit.io.sidecar import Sidecar
 from olatkit.schedule import multiplexed_114, s_matrix_115, schedule_from_document
 from olatkit.simulate.texture import LABELS
 
@@ -81,9 +82,16 @@ def test_python_uses_public_names_only(page: Path) -> None:
 
 
 def test_documented_files_can_be_read() -> None:
-    schedule, rig = (json.loads(block) for block in _blocks(ROOT / "docs" / "capture.md", "json"))
+    sidecar, schedule, rig = (json.loads(block) for block in _blocks(ROOT / "docs" / "capture.md", "json"))
+    assert Sidecar(**sidecar).white_level == 4095
     assert schedule_from_document(schedule).cycle == 6
     assert len(rig_from_document(rig)) == 3
+
+
+def test_every_key_of_a_sidecar_is_documented() -> None:
+    table = CAPTURE.partition("| key | meaning |")[2].partition("\n\n")[0]
+    keys = "".join(row.split("|")[1] for row in table.splitlines()[2:])
+    assert set(re.findall(r"`(\w+)`", keys)) == set(Sidecar.model_fields)
 
 
 def test_table_of_settings_is_up_to_date() -> None:
