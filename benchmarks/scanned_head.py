@@ -1,11 +1,11 @@
 """A scanned head that another program filmed: scores against its truth, and pictures under real environment maps.
 
-    python benchmarks/scanned_head.py [DATA] [--set motion.shading=true] [--maps studio,city,...] [-o OUT]
+    python benchmarks/scanned_head.py [DATA] [--set motion.shading=true] [--lost 0.02] [--maps studio,city,...] [-o OUT]
 
 DATA (or the variable OLATKIT_TEST_DATA) holds ``stage_perrysmith/`` (capture.cine, rig.json, schedule.json, truth.h5)
 and ``hdri/``. The stream is ingested with nothing but its rig and schedule: as it is by default, without compensation,
-and with every --set alone. OUT/relit.png shows one row for each map: the map on two balls, the exact picture, that of
-the default take, and eight times their difference.
+with every --set alone, and with every --lost share of its frames left out. OUT/relit.png shows one row for each map: the
+map on two balls, the exact picture, that of the default take, and eight times their difference.
 """
 
 import argparse
@@ -22,6 +22,7 @@ import olatkit
 from olatkit.capture.config import IngestConfig
 from olatkit.cli.settings import read_config
 from olatkit.imageset import Imageset
+from olatkit.io.cine_writer import write_cine
 from olatkit.io.images import write_png
 from olatkit.io.takes import Take
 from olatkit.jobs.ingest import ingest
@@ -35,13 +36,13 @@ STAGE, HDRI = "stage_perrysmith", "hdri"
 
 def truth_pairs(take: Take, folder: Path):
     """Of every instant with truth: imageset index, coverage (H, W) uint8 and exact images (L, H, W, 3) in codes."""
-    index = {int(frame): i for i, frame in enumerate(take.reference_frames)}
+    index = {int(tick): i for i, tick in enumerate(take.reference_ticks)}
     with h5py.File(folder / "truth.h5") as truth:
         unit = np.float32(truth["olat"].attrs["codes_per_unit"])
-        for i, frame in enumerate(truth["r"][:].tolist()):
-            if frame not in index:
-                raise SystemExit(f"no imageset at frame {frame}")
-            yield index[frame], truth["mask"][i], truth["olat"][i].astype(np.float32) * unit
+        for i, tick in enumerate(truth["r_tick"][:].tolist()):
+            if tick not in index:
+                raise SystemExit(f"no imageset at tick {tick}")
+            yield index[tick], truth["mask"][i], truth["olat"][i].astype(np.float32) * unit
 
 
 def score(take: Take, folder: Path) -> tuple[float, float, float]:
@@ -90,6 +91,20 @@ def relit_sheet(take: Take, folder: Path, maps: list[Path], codes_per_unit: floa
     return contact_sheet(pictures, 4, labels)
 
 
+def lose_frames(folder: Path, share: float, out: Path, seed: int = 0) -> Path:
+    """Write the take without a share of its frames, drawn at random from all but the instants with truth."""
+    stream = olatkit.open_stream(folder / "capture.cine")
+    with h5py.File(folder / "truth.h5") as truth:
+        others = np.setdiff1d(np.arange(len(stream)), truth["r"][:])
+    lost = np.random.default_rng(seed).choice(others, round(share * len(stream)), replace=False)
+    kept = np.setdiff1d(np.arange(len(stream)), lost)
+    write_cine(
+        out, (stream.read(int(i), int(i) + 1)[0] for i in kept), frame_rate_hz=stream.frame_rate_hz, bayer=stream.bayer,
+        black_level=int(stream.black_level), white_level=int(stream.white_level), times_s=stream.times_s[kept],
+    )
+    return out
+
+
 def _fit(picture: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """A picture reduced or enlarged to fit into another's shape, in its middle."""
     scale = min(shape[0] / picture.shape[0], shape[1] / picture.shape[1])
@@ -104,6 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, nargs="?", default=os.environ.get("OLATKIT_TEST_DATA"))
     parser.add_argument("--set", dest="chosen", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--lost", action="append", type=float, default=[], metavar="SHARE", help="of the frames")
     parser.add_argument("--maps", default=",".join(MAPS), help="names of .hdr or .exr files of DATA/hdri")
     parser.add_argument("-o", "--out", type=Path, default=Path("out"))
     args = parser.parse_args()
@@ -117,17 +133,21 @@ def main() -> None:
         raise SystemExit(f"no map {', '.join(missing)} in {Path(args.data) / HDRI}, which holds {', '.join(found)}")
     maps = [found[name] for name in args.maps.split(",")]
     with tempfile.TemporaryDirectory() as scratch:
-        for k, setting in enumerate((None, "motion.method=none", *args.chosen)):
+        source = folder / "capture.cine"
+        runs = [(source, None), (source, "motion.method=none"), *((source, setting) for setting in args.chosen)]
+        runs += [(lose_frames(folder, share, Path(scratch) / f"lost_{share:g}.cine"), None) for share in args.lost]
+        for k, (path, setting) in enumerate(runs):
             out = Path(scratch) / f"{k}.olat.h5"
             config = read_config(IngestConfig, None, (setting,) if setting else ())
             start = time.process_time()
-            ingest(folder / "capture.cine", folder / "rig.json", folder / "schedule.json", out, config=config)
+            ingest(path, folder / "rig.json", folder / "schedule.json", out, config=config)
             took = time.process_time() - start
             with olatkit.open_take(out) as take:
                 everywhere, inside, scale = score(take, folder)
                 scores = f"all {everywhere:.2f} dB, interior {inside:.2f} dB"
-                print(f"{setting or 'default':28s} {scores}, {took:.0f} s of processor time", flush=True)
-                if setting is None:
+                name = setting or (path.stem if path != source else "default")
+                print(f"{name:28s} {scores}, {took:.0f} s of processor time", flush=True)
+                if k == 0:
                     write_png(args.out / "relit.png", relit_sheet(take, folder, maps, scale), overwrite=True)
                     print(args.out / "relit.png")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 # Bits of the per-light quality flags.
-ONE_SIDED = 1  # only one of the two observations around the instant was usable
+ONE_SIDED = 1  # an observation within a cycle was missing: one further away took its place, or there was only one
 INTERPOLATED = 2  # no observation: filled from neighbouring lights
 SATURATED = 4  # more than 1 % of the raw values in the region are saturated in one of its frames
 CROSSTALK = 8  # crosstalk could not be inverted (after a gap in the stream)

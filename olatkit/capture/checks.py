@@ -151,7 +151,7 @@ def _check_frames(take: Take) -> Check | None:
         level = "bad" if skipped > 0.05 * (len(take) + skipped) else "look"
     found = f"{dropped} dropped, {bad} flickering or bad, of {frames + dropped}; {counted(skipped, 'imageset')} skipped"
     return Check(level, "Frames", found, "none; bad from 1 % of the frames or 5 % of the imagesets",
-                 "a missing look at a light is replaced by its other look or its neighbours")
+                 "a missing look at a light is replaced by one further away or by its neighbours")
 
 
 def _check_exposure(take: Take) -> Check | None:
@@ -276,7 +276,7 @@ def _check_looks(take: Take) -> Check | None:
     filled = float(((take.quality & INTERPOLATED) > 0).mean())
     sided = float(((take.quality[inner] & ONE_SIDED) > 0).mean()) if inner.any() else 0.0
     level = max(_grade(filled, 0, 0.05), _grade(sided, 0.01, 0.1), key=LEVELS.index)
-    found = f"{_percent(sided)} from one look only, {_percent(filled)} filled in from neighbours"
+    found = f"{_percent(sided)} without a near look, {_percent(filled)} filled in from neighbours"
     return Check(level, "Looks at each light", found, "under 1 % and none; bad from 10 % and 5 %",
                  "away from both ends of the take every light is seen before and after each instant")
 

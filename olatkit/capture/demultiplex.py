@@ -5,23 +5,22 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from olatkit.capture.align import Motion, estimate_motion, follow_shading, shift_reference
+from olatkit.capture.align import Motion, estimate_motion, shift_reference
 from olatkit.capture.config import IngestConfig
+from olatkit.capture.looker import Looker, Tracked
 from olatkit.capture.prepare import FrameWindow
 from olatkit.capture.region import Region
-from olatkit.capture.windows import Observation, observe_slot, tracking_ticks
+from olatkit.capture.windows import Observation, look_further, observe_slot, tracking_ticks
 from olatkit.color import grey_mean
 from olatkit.errors import CaptureError
-from olatkit.imageset import CROSSTALK, INTERPOLATED, LOW_FLOW_CONFIDENCE, ONE_SIDED, SATURATED
+from olatkit.imageset import INTERPOLATED
 from olatkit.once import Once
 from olatkit.rig import LightRig
 from olatkit.schedule import LightingSchedule
 from olatkit.vision.flow import FlowTable, grey8
-from olatkit.vision.looks import Look, blend_looks, sample_look
 from olatkit.vision.matting import foreground_mask
 
 FINE_FLOW_ROWS = 320  # height of the region up to which flow is worked out to the last pixel
-SATURATED_SHARE = 0.01  # of the region, from which a light is flagged
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,10 +70,13 @@ class Demultiplexer:
 
         return FlowTable(picture, quality=quality)
 
-    def motion(self, frames: FrameWindow, flows: FlowTable, reference: int) -> tuple[Motion, int]:
-        """Motion on the grid of the reference, and the tick of the tracking frame it was measured from."""
+    def motion(self, frames: FrameWindow, flows: FlowTable, reference: int, *, cycles: int = 1) -> tuple[Motion, int]:
+        """Motion on the grid of the reference, and the tick of the tracking frame it was measured from.
+
+        It covers ``cycles`` of the schedule on both sides.
+        """
         cycle = self.schedule.cycle
-        lo, hi = max(reference - cycle, self.span[0]), min(reference + cycle, self.span[1])
+        lo, hi = max(reference - cycles * cycle, self.span[0]), min(reference + cycles * cycle, self.span[1])
         ticks = [int(t) for t in tracking_ticks(lo, hi, self.schedule, self.phase) if t in self.usable]
         if not ticks:
             raise CaptureError(f"tick {reference}: no tracking frame within a cycle; the take cannot be aligned there")
@@ -136,14 +138,17 @@ def assemble_imageset(
         If there is no tracking frame near the reference, or a light has no observation and no neighbours.
     """
     d = demultiplexer
-    motion, anchor = d.motion(frames, flows or d.flow_table(frames), reference)
-    look = _Looker(d, frames, motion.packed(d.region), motion, reference, anchor)
+    flows = flows or d.flow_table(frames)
+    motion, anchor = d.motion(frames, flows, reference)
+    look = Looker(d, frames, reference, motion)
     full = look.aligned(anchor - reference) / np.float32(d.schedule.tracking_gain)
-    usable = _Tracked(d.usable, motion, reference, d.schedule)
+    usable = Tracked(d.usable, motion, reference, d.schedule)
     slots = {
         int(p): observe_slot(int(p), reference, d.schedule.cycle, d.phase, usable, mode=d.config.mode)
         for p in d.schedule.coded_slots
     }
+    if d.config.mode == "blend":
+        _look_further(d, slots, look, flows)
     lights = d.schedule.n_lights
     record = ImagesetRecord(
         np.zeros(lights, np.uint8), np.full((lights, 2), NEVER, np.int32), np.zeros(lights, np.float32), {}
@@ -164,20 +169,21 @@ def assemble_imageset(
 NEVER = np.iinfo(np.int32).min
 
 
-class _Tracked:
-    """Usable ticks relative to nothing: good frames whose motion is known or extrapolated by under one interval."""
+def _look_further(
+    d: Demultiplexer, slots: dict[int, Observation], look: Looker, flows: FlowTable
+) -> None:
+    """Put looks a cycle further away in place of missing ones, where there are any.
 
-    def __init__(self, usable: Container[int], motion: Motion, reference: int, schedule: LightingSchedule) -> None:
-        self._usable = usable
-        if len(motion.ticks) == 1:
-            self._lo, self._hi = reference - schedule.cycle, reference + schedule.cycle
-            return
-        first, last = int(motion.ticks[1] - motion.ticks[0]), int(motion.ticks[-1] - motion.ticks[-2])
-        self._lo = reference + int(motion.ticks[0]) - first + 1
-        self._hi = reference + int(motion.ticks[-1]) + last - 1
-
-    def __contains__(self, tick: object) -> bool:
-        return isinstance(tick, int) and self._lo <= tick <= self._hi and tick in self._usable
+    Motion over two cycles is found for these alone: over the near looks it would be a little less exact.
+    """
+    further = {p: look_further(s, look.reference, d.schedule.cycle, d.phase, d.usable) for p, s in slots.items()}
+    if all(further[p] == s for p, s in slots.items()):
+        return
+    motion, _ = d.motion(look.frames, flows, look.reference, cycles=2)
+    look.reach_further(motion)
+    usable = Tracked(d.usable, motion, look.reference, d.schedule)
+    for p, seen in slots.items():
+        slots[p] = look_further(seen, look.reference, d.schedule.cycle, d.phase, usable)
 
 
 @dataclass
@@ -188,88 +194,10 @@ class _Totals:
     saturated: float = 0.0
 
 
-@dataclass
-class _Looker:
-    """Brings observed frames of one imageset to its reference, at the pixels of the region."""
-
-    d: Demultiplexer
-    frames: FrameWindow
-    positions: Motion
-    motion: Motion
-    reference: int
-    anchor: int
-
-    def aligned(self, tick: int) -> np.ndarray:
-        """The frame ``tick`` after the reference, warped to it, (rows, 512, 3)."""
-        if self.d.config.motion.method == "none":
-            return self.d.region.pack(self.frames.frame(self.reference + tick))
-        out = np.empty((*self.d.region.positions.shape[:2], 3), np.float32)
-        sample_look(self._look(tick, 1.0), out)
-        return out
-
-    def _blended(self, seen: Observation) -> np.ndarray:
-        """Both looks of an observation brought to the reference and blended, (rows, 512, 3)."""
-        assert seen.after is not None
-        assert seen.before is not None
-        motion = self.d.config.motion
-        if motion.method != "none" and not motion.shading:
-            out = np.empty((*self.d.region.positions.shape[:2], 3), np.float32)
-            weight = seen.weight_after
-            blend_looks(self._look(seen.after, weight), self._look(seen.before, 1 - weight), out)
-            return out
-        after, before = self.aligned(seen.after), self.aligned(seen.before)
-        if motion.shading:
-            region = self.d.region
-            pair = follow_shading(region.unpack(after), region.unpack(before), seen.weight_after)
-            after, before = (region.pack(image) for image in pair)
-        return np.float32(seen.weight_after) * after + np.float32(1 - seen.weight_after) * before
-
-    def _look(self, tick: int, weight: float) -> Look:
-        near, far, share = self.positions.knots(tick)
-        return Look(self.frames.padded(self.reference + tick), near, far, np.float32(share), np.float32(weight))
-
-    def image(self, seen: Observation) -> tuple[np.ndarray, int]:
-        """Blended image (rows, 512, 3) of one slot and its quality bits.
-
-        Saturated pixels take part in the blend like all others: leaving them to the look that is not saturated
-        was tried and lost quality on a moving head, because a highlight that has moved on is no substitute.
-        """
-        looks = [t for t in (seen.after, seen.before) if t is not None]
-        bits = 0
-        if any(self.reference + t in self.frames.uncorrected for t in looks):
-            bits |= CROSSTALK
-        if any(self.motion.reliability(t) > self.d.config.motion.confidence for t in looks):
-            bits |= LOW_FLOW_CONFIDENCE
-        if len(looks) == 1:
-            out = self.aligned(looks[0])
-            if self.d.config.mode == "blend" and looks[0] != 0:
-                bits |= ONE_SIDED
-        else:
-            out = self._blended(seen)
-        if self.saturated(seen) > SATURATED_SHARE:
-            bits |= SATURATED
-        return out, bits
-
-    def saturated(self, seen: Observation) -> float:
-        """Saturated share of the region in the looks at one slot, the larger one."""
-        looks = [self.reference + t for t in (seen.after, seen.before) if t is not None]
-        return max(self.frames.saturated[t] for t in looks) / self.frames.samples_per_pixel / self.d.region.count
-
-    def dark_image(self, usable: Container[int]) -> np.ndarray | None:
-        """Ambient light at the reference, from the dark slots of the schedule; None without them."""
-        slots = np.flatnonzero(self.d.schedule.kinds == "dark")
-        seen = [
-            observe_slot(int(p), self.reference, self.d.schedule.cycle, self.d.phase, usable, mode=self.d.config.mode)
-            for p in slots
-        ]
-        images = [self.image(s)[0] for s in seen if s.after is not None or s.before is not None]
-        return sum(images[1:], images[0]) / np.float32(len(images)) if images else None
-
-
 def _take_lights(
     d: Demultiplexer,
     slots: dict[int, Observation],
-    look: _Looker,
+    look: Looker,
     ambient: np.ndarray | None,
     record: ImagesetRecord,
     totals: _Totals,
@@ -337,7 +265,7 @@ def neighbours(rig: LightRig, light: int, seen: list[bool]) -> tuple[list[int], 
 def _invert_mixes(
     d: Demultiplexer,
     slots: dict[int, Observation],
-    look: _Looker,
+    look: Looker,
     ambient: np.ndarray | None,
     record: ImagesetRecord,
     totals: _Totals,

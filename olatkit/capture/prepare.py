@@ -27,7 +27,8 @@ MARGIN = BORDER  # mosaic pixels read around the box so that its border is inter
 class FrameWindow:
     """Prepared frames by tick, read and prepared on demand in blocks, each once even if several threads ask.
 
-    All blocks are kept, unless someone holds a span: then those outside every held span are dropped.
+    All blocks are kept, unless someone holds a span: then those outside every held span are dropped, and single
+    frames asked for outside are prepared again every time.
 
     Parameters
     ----------
@@ -74,6 +75,9 @@ class FrameWindow:
     def padded(self, tick: int) -> np.ndarray:
         """The same with its border repeated, shape (h + 8, w + 8, 3), as :mod:`olatkit.vision.looks` wants it."""
         block = tick // BLOCK
+        held = list(self._held)
+        if held and not any(lo <= block <= hi for lo, hi in held):
+            return self._prepare_block(block, only=tick)[tick]
         return self._blocks.get(block, lambda: self._prepare_block(block))[tick]
 
     def glimpse(self, tick: int) -> np.ndarray:
@@ -98,7 +102,8 @@ class FrameWindow:
         finally:
             self._held.remove(span)
 
-    def _prepare_block(self, block: int) -> dict[int, np.ndarray]:
+    def _prepare_block(self, block: int, only: int | None = None) -> dict[int, np.ndarray]:
+        """The frames of a block by tick, or one of them, which are the same bits."""
         first = block * BLOCK
         start = first - WARM_UP if self._calibration.crosstalk else first
         lo, hi = np.searchsorted(self._ticks, (start, first + BLOCK))
@@ -113,7 +118,8 @@ class FrameWindow:
         if self._calibration.crosstalk and linear:
             linear = self._without_crosstalk(linear, cuts, ticks)
             self.uncorrected.update(int(t) for t in self._after_gaps(ticks) if t >= first)
-        return {int(t): self._prepare_one(v) for t, v in zip(ticks, linear, strict=True) if t >= first}
+        wanted = [(int(t), v) for t, v in zip(ticks, linear, strict=True) if t >= first and only in (None, t)]
+        return {tick: self._prepare_one(values) for tick, values in wanted}
 
     def _without_crosstalk(
         self, linear: list[np.ndarray], cuts: list[np.ndarray], ticks: np.ndarray

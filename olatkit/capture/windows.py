@@ -85,3 +85,19 @@ def observe_slot(
     if after is None or before is None:
         return Observation(slot, after, before, 0.0 if after is None else 1.0)
     return Observation(slot, after, before, -b / cycle)
+
+
+def look_further(seen: Observation, reference: int, cycle: int, phase: int, usable) -> Observation:
+    """The same observation for a blend, with looks one cycle further away in place of missing ones.
+
+    Two looks on either side, one of them far, still cancel a steady change of shading; a single one does not.
+    Parameters are those of :func:`observe_slot`.
+    """
+    if seen.after == 0 or (seen.after is not None and seen.before is not None):
+        return seen
+    a = (seen.slot + phase - reference) % cycle
+    after = a + cycle if seen.after is None and reference + a + cycle in usable else seen.after
+    before = a - 2 * cycle if seen.before is None and reference + a - 2 * cycle in usable else seen.before
+    if after is None or before is None:
+        return Observation(seen.slot, after, before, 0.0 if after is None else 1.0)
+    return Observation(seen.slot, after, before, -before / (after - before))

@@ -10,6 +10,8 @@ from olatkit.learn.checkpoint import load_network
 from olatkit.learn.network import LIGHT_SIZE, RelightingNetwork
 from olatkit.learn.variants import STRIDE
 
+_ROUNDING = 1e-3  # by which floats may leave 0 to 1
+
 
 class Relighter:
     """A trained network that shows the subject of a picture under another light.
@@ -89,10 +91,10 @@ def _check_frame(frame: np.ndarray) -> np.ndarray:
         return frame.astype(np.float32) / 255
     if frame.dtype.kind != "f":
         raise ValueError(f"frame is {frame.dtype}, expected uint8, or floats from 0 to 1")
-    if not (frame.min() >= 0 and frame.max() <= 1):
+    if not (frame.min() >= -_ROUNDING and frame.max() <= 1 + _ROUNDING):
         raise ValueError(f"frame has values from {frame.min():g} to {frame.max():g}, expected sRGB from 0 to 1; "
                          "clip it first")
-    return frame.astype(np.float32)
+    return frame.astype(np.float32).clip(0, 1)
 
 
 def _light(lighting: EnvironmentMap | np.ndarray) -> np.ndarray:

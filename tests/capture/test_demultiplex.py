@@ -4,44 +4,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from one_imageset import MOVING, STILL, decibels, demultiplex
 from small_take import LIGHTS, small_schedule, small_stage
 from synthetic import leak, slide, still
 from tolerances import FLOAT32_EXACT, FLOAT32_INVERSION
 
-from olatkit.capture.config import IngestConfig, MotionConfig
-from olatkit.capture.demultiplex import NEVER, Demultiplexer, assemble_imageset, neighbours
+from olatkit.capture.demultiplex import NEVER
 from olatkit.capture.prepare import Calibration, FrameWindow
-from olatkit.capture.region import Region
 from olatkit.capture.windows import observe_slot
-from olatkit.errors import CaptureError
-from olatkit.imageset import CROSSTALK, INTERPOLATED, LOW_FLOW_CONFIDENCE, ONE_SIDED, SATURATED
+from olatkit.imageset import CROSSTALK, LOW_FLOW_CONFIDENCE, SATURATED
 from olatkit.io.sources import ArrayStream
 from olatkit.rig import LightRig, default_rig
 from olatkit.schedule import LightingSchedule, Slot, default_114, mixed_schedule, multiplexed_114
 from olatkit.vision.warp import warp
-
-STILL = IngestConfig(motion=MotionConfig(method="none"), crosstalk=0)
-MOVING = IngestConfig(crosstalk=0)
-
-
-def demultiplex(stage, frames, reference, *, ticks=None, phase=None, config=STILL, crosstalk=0.0, ambient=0.0, bad=()):
-    """Images (L, H, W, 3), full picture and record of one instant of a stage's frames (N, H, W, 3)."""
-    ticks = np.arange(len(frames)) if ticks is None else np.asarray(ticks)
-    calibration = Calibration(0.0, 1.0, None, (0, 0, *stage.size), (0, 0, *stage.size), crosstalk=crosstalk)
-    window = FrameWindow(ArrayStream(frames, stage.schedule.frame_rate_hz), calibration, ticks)
-    usable = frozenset(int(t) for t in ticks) - set(bad)
-    region = Region(np.ones(stage.size, bool))
-    d = Demultiplexer(
-        stage.rig, stage.schedule, stage.phase if phase is None else phase, usable, (int(ticks[0]), int(ticks[-1])),
-        float(np.percentile(stage.frame(int(stage.phase)), 99.5)), region, config, ambient,
-    )
-    images = np.full((len(stage.rig), *stage.size, 3), np.nan, np.float32)
-
-    def store(light, packed):
-        images[light] = region.unpack(packed)
-
-    full, record = assemble_imageset(d, window, reference, store)
-    return images, full, record
 
 
 def pure_olat(stage, reference):
@@ -49,10 +24,6 @@ def pure_olat(stage, reference):
     return replace(stage, rig=LightRig("pure", stage.rig.directions)).olat(stage.time_s(reference)) * (
         stage.rig.enabled[:, None, None, None]
     )
-
-
-def decibels(got, want):
-    return -10 * np.log10(np.square(got - want).mean() / want.max() ** 2)
 
 
 # ---------------------------------------------------------------- exactness
@@ -164,73 +135,6 @@ def test_crosstalk_after_a_gap_is_flagged():
     clean = np.setdiff1d(np.arange(LIGHTS), [after_gap])
     # The recursion restarts with a wrong frame; its error shrinks by 0.05 / 0.95 per frame.
     np.testing.assert_allclose(images[clean], stage.olat(0)[clean], atol=5e-3)
-
-
-# ---------------------------------------------------------------- missing frames
-
-def test_dropped_frames_leave_one_sided_lights():
-    stage = small_stage(motion=still)
-    dropped = [29, 35, 22]  # none a tracking frame
-    kept = np.setdiff1d(np.arange(60), dropped)
-    images, _, record = demultiplex(stage, stage.frames(60)[kept], 27, ticks=kept)
-    np.testing.assert_allclose(images, stage.olat(0), atol=FLOAT32_EXACT)
-    lights = stage.schedule.slot_lights[(np.array(dropped) - stage.phase) % 20]
-    assert sorted(np.flatnonzero(record.quality & ONE_SIDED)) == sorted(lights)
-    assert (record.observations[lights] == NEVER).sum() == 3
-
-
-def test_bad_frames_are_not_used():
-    stage = small_stage(motion=still)
-    frames = stage.frames(60)
-    frames[29] = 7.0
-    images, _, record = demultiplex(stage, frames, 27, bad=[29])
-    np.testing.assert_allclose(images, stage.olat(0), atol=FLOAT32_EXACT)
-    assert (record.quality & ONE_SIDED).sum() == 1
-
-
-def test_a_light_without_any_look_comes_from_its_neighbours():
-    stage = small_stage(motion=still)
-    slot = int(np.flatnonzero(stage.schedule.slot_lights == 4)[0])
-    lost = [t for t in range(60) if (t - stage.phase) % 20 == slot]
-    images, _, record = demultiplex(stage, stage.frames(60), 27, bad=lost)
-    assert np.flatnonzero(record.quality & INTERPOLATED).tolist() == [4]
-    assert (record.observations[4] == NEVER).all()
-    near, shares = neighbours(stage.rig, 4, [n != 4 for n in range(LIGHTS)])
-    np.testing.assert_allclose(images[4], np.tensordot(shares, stage.olat(0)[near], 1), atol=FLOAT32_EXACT)
-
-
-def test_neighbours_are_the_nearest_and_their_shares_barycentric():
-    rig = default_rig()
-    near, shares = neighbours(rig, 20, [n != 20 for n in range(114)])
-    expected = np.argsort(-(rig.directions @ rig.directions[20]))[1:4]
-    assert sorted(near) == sorted(expected)
-    assert shares.sum() == pytest.approx(1)
-    assert (shares >= 0).all()
-    middle = shares @ rig.directions[near]
-    assert np.degrees(np.arccos(middle @ rig.directions[20] / np.linalg.norm(middle))) < 8
-
-
-def test_too_few_neighbours():
-    with pytest.raises(CaptureError, match="light 0 was never seen, and of the others only 2"):
-        neighbours(default_rig(5), 0, [False, True, True, False, False])
-
-
-def test_a_missing_tracking_frame_is_bridged():
-    stage = small_stage(motion=slide(100, 0))
-    tracking = 37
-    assert stage.schedule.kinds[(tracking - stage.phase) % 20] == "track"
-    kept = np.delete(np.arange(60), tracking)
-    images, _, _ = demultiplex(stage, stage.frames(60)[kept], 27, ticks=kept, config=MOVING)
-    whole, _, _ = demultiplex(stage, stage.frames(60), 27, config=MOVING)
-    truth = stage.olat(0.027)
-    assert decibels(images, truth) > decibels(whole, truth) - 1
-
-
-def test_no_tracking_frame_at_all():
-    stage = small_stage(motion=still)
-    tracking = [t for t in range(60) if stage.schedule.kinds[(t - stage.phase) % 20] == "track"]
-    with pytest.raises(CaptureError, match="tick 27: no tracking frame within a cycle"):
-        demultiplex(stage, stage.frames(60), 27, bad=tracking)
 
 
 # ---------------------------------------------------------------- ambient light, gains, dead lights

@@ -181,6 +181,18 @@ def test_frames_do_not_depend_on_who_asks_when(order, forget):
                 frames.frame(old // BLOCK * BLOCK)
 
 
+def test_a_frame_outside_of_what_is_held_is_the_same_and_not_kept():
+    light = np.minimum(leak(1.6 * long_run(), 0.1), 1).astype(np.float32)
+    frames, alone = small(light), small(light)
+    with alone.hold(60, 79):
+        for tick in (25, 39, 99):
+            np.testing.assert_array_equal(alone.padded(tick), frames.padded(tick))
+            assert alone.saturated[tick] == frames.saturated[tick]
+        assert len(alone._blocks) == 0
+        alone.frame(60)
+        assert len(alone._blocks) == 1
+
+
 def test_the_leak_of_a_cut_highlight_is_found_in_the_next_frame():
     """Frame 30 holds a highlight of four times full scale, cut there; its true leak into frame 31 is 0.1 x 4."""
     light = np.full((100, 16, 16), 0.2, np.float32)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from olatkit.capture.windows import observe_slot, reference_ticks, tracking_ticks
+from olatkit.capture.windows import look_further, observe_slot, reference_ticks, tracking_ticks
 from olatkit.schedule import LightingSchedule, Slot, default_114
 
 SCHEDULE = default_114()
@@ -107,6 +107,22 @@ def test_a_dropped_look_leaves_the_other_one():
     nothing = look(30, everything - {30, -90})
     assert nothing.after is None
     assert nothing.before is None
+
+
+@given(slot=st.integers(0, 119), phase=st.integers(0, 119), reference=st.integers(300, 2000), seed=st.integers(0, 99))
+def test_further_looks_match_brute_force(slot, phase, reference, seed):
+    """On either side the nearest usable look within two cycles."""
+    usable = set(np.flatnonzero(np.random.default_rng(seed).random(2600) < 0.5).tolist())
+    near = observe_slot(slot, reference, 120, phase, usable)
+    seen = look_further(near, reference, 120, phase, usable)
+    shown = [dt for dt in range(-240, 240) if (reference + dt - phase) % 120 == slot and reference + dt in usable]
+    after = min((dt for dt in shown if dt >= 0), default=None)
+    before = max((dt for dt in shown if dt < 0), default=None)
+    assert (seen.after, seen.before) == (after, None if after == 0 else before)
+    if None in (seen.after, seen.before):
+        assert seen.weight_after == (0 if seen.after is None else 1)
+    else:
+        assert seen.weight_after * seen.after + (1 - seen.weight_after) * seen.before == pytest.approx(0, abs=1e-9)
 
 
 def test_nearest_prefers_the_earlier_of_two_equally_far():

@@ -67,6 +67,12 @@ def test_maps_are_averaged_and_scaled_as_in_training(relighter: olatkit.Relighte
     np.testing.assert_allclose(by_map, brighter, atol=1e-5)
 
 
+def test_what_rounding_leaves_outside_is_cut(relighter: olatkit.Relighter) -> None:
+    relit, _ = relighter(np.clip(FRAME, 0.1, 0.9) * np.float32(1.0000002 / 0.9), LIGHT)
+    inside, _ = relighter(np.clip(np.clip(FRAME, 0.1, 0.9) / np.float32(0.9), 0, 1), LIGHT)
+    np.testing.assert_allclose(relit, inside, atol=1e-4)
+
+
 @pytest.mark.parametrize("frame, lighting, message", [
     (FRAME[..., 0], LIGHT, r"frame has shape \(70, 100\), expected \(height, width, 3\)"),
     ((255 * FRAME).astype(np.int32), LIGHT, "frame is int32, expected uint8, or floats"),
