@@ -33,16 +33,17 @@ subprocess.run(
      "--workers", "0", *(word for key, value in settings.items() for word in ("--set", f"{key}={value}"))], check=True,
 )
 
-# Single pictures under maps that were kept from the training: in goes a picture and a light, out comes another picture.
+# Single pictures under maps that were kept from the training: in go a picture and a light, out comes another picture.
+# Backgrounds are not learned, so they are masked.
 relighter = olatkit.Relighter.load(folder / "run")
 dataset = olatkit.ShardDataset(folder / "shards", maps="test", size=64, variants=3, seed=1)
 batch = next(iter(olatkit.ShardLoader(dataset, 3, shuffle=False)))
 pictures = []
 for n in range(3):
     frame, truth = (images[n, 0].permute(1, 2, 0).numpy() for images in (batch.input_srgb, batch.target_srgb))
-    light = batch.target_light[n].permute(1, 2, 0).numpy()
+    light, mask = (x.permute(1, 2, 0).numpy() for x in (batch.target_light[n], batch.mask[n, 0]))
     relit, _ = relighter(frame, light)
-    shown = (frame, encode_srgb(np.clip(0.5 * light, 0, 1)), relit, truth)
+    shown = (frame, encode_srgb(np.clip(0.5 * light, 0, 1)), relit * mask, truth)
     pictures += [cv2.resize((255 * x).astype(np.uint8), (192, 192), interpolation=cv2.INTER_NEAREST) for x in shown]
 labels = ["input", "light asked for", "network", "truth: sum of lights"] + 8 * [""]
 write_png(folder / "12_relit.png", contact_sheet(pictures, 4, labels), overwrite=True)

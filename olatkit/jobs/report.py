@@ -244,8 +244,8 @@ class _HalfFrames(FrameWindow):
     def frame(self, tick: int) -> np.ndarray:
         return super().frame(tick).astype(np.float32)
 
-    def _prepare_block(self, block: int) -> dict[int, np.ndarray]:
-        return {tick: frame.astype(np.float16) for tick, frame in super()._prepare_block(block).items()}
+    def _prepare_block(self, block: int, only: int | None = None) -> dict[int, np.ndarray]:
+        return {tick: frame.astype(np.float16) for tick, frame in super()._prepare_block(block, only).items()}
 
 
 def _comparison(take: Take, plan: CapturePlan, stream: FrameStream) -> list[Picture]:
