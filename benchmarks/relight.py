@@ -6,8 +6,9 @@ of each is taken. One imageset of random values; the weights have three channels
     python benchmarks/relight.py [--lights 114] [--size 512] [--repeats 9] [--json PATH]
 
 Read one lighting against 'read': the images are read from memory once, by as many threads. Read batches against
-'sgemm, same shape', NumPy's product of (K, L) with (L, 3P), which leaves the colours out, and against the rate of a
-large square product, which is the machine's peak. bfloat16 goes through torch and is timed only where the processor
+'sgemm', NumPy's product of (K, L) with (L, 3P), which leaves the colours out, and against the rate of a large square
+product, which is the machine's peak. 'write' only fills fresh memory of the size of the result, as every batch has to
+on top of its product and of reading the images. bfloat16 goes through torch and is timed only where the processor
 multiplies it faster than float32; its error is that of the relit values.
 With a CUDA device the sums are timed there too, beside one reading of the images from the device's memory.
 """
@@ -25,6 +26,7 @@ import numpy as np
 import olatkit
 from olatkit.color import to_srgb8
 from olatkit.render.basis import LightingBasis
+from olatkit.render.relight import in_threads
 
 BATCHES = (4, 16, 64)
 # Between tasks [s]: the threads of NumPy's library wait busily for a while after a product, and would delay the next task.
@@ -74,16 +76,24 @@ def batches(images: np.ndarray, weights: np.ndarray, repeats: int) -> tuple[dict
     if trial["bfloat16"] > trial["float32"]:  # emulated: no matrix unit for it
         del products["bfloat16"]
     basis = LightingBasis(images, precision="bfloat16") if "bfloat16" in products else None
+    pixels = images[0].size
     tasks = {f"{name} peak": product for name, product in products.items()}
     for count in BATCHES:
         batch = weights[:count]
         plain = np.ascontiguousarray(batch[:, :, 0])
         tasks[f"{count} float32"] = lambda batch=batch: olatkit.relight(images, batch)
         tasks[f"{count} sgemm"] = lambda plain=plain: plain @ flat
+        tasks[f"{count} write"] = lambda count=count: write_result(count * pixels)
         if basis is not None:
             tasks[f"{count} bfloat16"] = lambda batch=batch, basis=basis: basis.relight(batch)
     times = shortest_times_s(tasks, repeats)
     return times, {name: 2 * SQUARE**3 / times.pop(f"{name} peak") for name in products}
+
+
+def write_result(values: int) -> None:
+    """Fill fresh memory, in the threads that a batch has."""
+    out = np.empty(values, np.float32)
+    in_threads(lambda start, stop: out[start:stop].fill(1), values, 1 << 20)
 
 
 def bfloat16_error(images: np.ndarray, weights: np.ndarray) -> tuple[float, int]:
@@ -145,6 +155,9 @@ def main() -> None:
         rate, peak = int(count) * work / seconds, peaks["bfloat16" if kind == "bfloat16" else "float32"]
         sgemm = seconds / times[f"{count} sgemm"]
         times_ms = f"{1e3 * seconds:9.1f}{1e3 * seconds / int(count):9.2f}"
+        if kind == "write":
+            print(f"{name:18}{times_ms}")
+            continue
         print(f"{name:18}{times_ms}{rate / 1e9:9.0f}{rate / peak:9.2f}{sgemm:14.2f}")
     print("peak: " + ", ".join(f"{name} {peak / 1e9:.0f} Gflop/s" for name, peak in peaks.items()))
     if "bfloat16" not in peaks:

@@ -211,7 +211,7 @@ def _clean(path: Path, radiance: np.ndarray, notes: list[str]) -> np.ndarray:
     solid_angles = row_solid_angles(*radiance.shape[:2])
     lost = float(-radiance[negative] @ solid_angles[np.nonzero(negative)[0]])
     kept = float(clean.sum(axis=(1, 2), dtype=np.float64) @ solid_angles)
-    share = lost / kept if kept else np.inf
-    notes.append(f"{int(negative.sum())} negative and {int(nan.sum())} NaN values set to 0 (negative power {lost:.3g}, "
-                 f"{share:.2g} of the whole)")
+    share = f", {lost / kept:.2g} of the whole" if kept else ""
+    count = f"{int(negative.sum())} negative and {int(nan.sum())} NaN values"
+    notes.append(f"{count} set to 0 (negative power {lost:.3g}{share})")
     return clean

@@ -23,8 +23,8 @@ class LightingBasis:
     device : str
         "cpu", or a torch device such as "cuda": the images are copied to it once and stay there.
     precision : {"float32", "bfloat16"}
-        bfloat16 has 8 bits of mantissa. It halves the memory, and CPUs with AMX or AVX512-BF16 multiply it faster;
-        one relit value then errs by about 0.2 % (rms), see ``benchmarks/relight.py``.
+        bfloat16 has 8 bits of mantissa. It halves the memory, and CPUs with matrix units for it (AMX) multiply it
+        faster; one relit value then errs by about 0.2 % (rms), see ``benchmarks/relight.py``.
 
     Raises
     ------
