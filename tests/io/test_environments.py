@@ -71,7 +71,7 @@ def test_infinite_values_are_refused_with_their_place(tmp_path: Path) -> None:
     image = np.ones((8, 16, 3), np.float16)
     image[5, 6, 1] = np.inf
     write_exr(tmp_path / "a.exr", image)
-    with pytest.raises(FormatError, match="1 infinite values, the first at row 5, column 6"):
+    with pytest.raises(FormatError, match="1 infinite value, the first at row 5, column 6"):
         read_environment(tmp_path / "a.exr")
 
 
