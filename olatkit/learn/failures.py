@@ -55,9 +55,10 @@ def explain_out_of_memory(config: TrainConfig, stage: Stage, device: torch.devic
     """Turn an allocation that fails, here or in a reading process, into a TrainingError that says what needs less."""
     try:
         yield
-    except (RuntimeError, MemoryError) as error:
-        words = " ".join(str(error).split())
-        if _READER_DIED.search(words):
+    except (RuntimeError, MemoryError, ConnectionError, EOFError) as error:
+        words = " ".join(str(error).split()) or type(error).__name__
+        # One that dies while it hands over a picture is met as a broken connection first.
+        if _READER_DIED.search(words) or isinstance(error, ConnectionError | EOFError):
             # torch's handler would raise anew whenever another of the processes ends.
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)

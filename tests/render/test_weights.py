@@ -215,7 +215,7 @@ def test_below_a_partial_dome_light_goes_to_lights_at_its_rim(method: str) -> No
 
 def test_barycentric_needs_a_solid_of_lights() -> None:
     flat = LightRig("ring", np.array([[1, 0, 0], [0, 0, 1.0], [-1, 0, 0], [0, 0, -1]]))
-    with pytest.raises(ValueError, match="4 lights that lie in one plane"):
+    with pytest.raises(ValueError, match="4 lights in one plane"):
         cell_matrix(flat, 16, 16, method="barycentric")
     assert light_weights(random_map(16, 16), flat, method="lobe").shape == (4, 3)
 
