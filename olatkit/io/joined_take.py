@@ -13,7 +13,7 @@ MARK = "joined.json"
 
 
 def mark_joined(parts: Path, take: Path, digest: str) -> None:
-    """Say in the folder ``parts`` that the run ``digest`` has made ``take``."""
+    """Say in the folder ``parts`` that the run ``digest`` has made ``take``, which may be renamed after that."""
     with whole_file(parts / MARK, overwrite=True) as part:
         part.write_text(json.dumps(_stamp(take) | {"digest": digest}), encoding="utf-8")
 

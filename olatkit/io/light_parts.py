@@ -28,9 +28,9 @@ def write_light_part(
 
 def join_light_parts(
     parts: Sequence[Path], out: Path, header: TakeHeader, digest: str, *, overwrite: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None, mark: Callable[[Path], object] | None = None,
 ) -> None:
-    """Join the parts of all lights into a take of one imageset.
+    """Join the parts of all lights into a take of one imageset; ``mark`` as in :func:`merge_parts`.
 
     Its ``full`` is the sum of all lights, each times its gain: what the camera would see with all of them on.
 
@@ -56,7 +56,7 @@ def join_light_parts(
             if progress is not None:
                 progress(light + 1, len(parts))
         joined.finish(_rows(full.astype(np.float32), quality, {"beyond_codes": float(beyond)}))
-    merge_parts([whole], out, header, overwrite=overwrite)
+    merge_parts([whole], out, header, overwrite=overwrite, mark=mark)
 
 
 def _read_light_part(path: Path) -> tuple[np.ndarray, int, int]:

@@ -5,7 +5,7 @@ A part holds what :mod:`olatkit.io.takes` describes, without the leading imagese
 
 import json
 import mmap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -127,8 +127,13 @@ def part_is_whole(path: Path, digest: str) -> bool:
         return False
 
 
-def merge_parts(parts: Sequence[Path], path: Path, header: TakeHeader, *, overwrite: bool = False) -> None:
+def merge_parts(
+    parts: Sequence[Path], path: Path, header: TakeHeader, *, overwrite: bool = False,
+    mark: Callable[[Path], object] | None = None,
+) -> None:
     """Join the parts of a take in order; compressed chunks are copied as they are.
+
+    ``mark`` is called with the file when it is whole, just before it is renamed to ``path``.
 
     Raises
     ------
@@ -163,6 +168,8 @@ def merge_parts(parts: Sequence[Path], path: Path, header: TakeHeader, *, overwr
         group = file.create_group("stats", track_order=False)
         for name in sorted(stats):
             group.create_dataset(name, data=np.array(stats[name]), track_times=False)
+    if mark is not None:
+        mark(temporary)
     temporary.replace(path)
 
 

@@ -117,8 +117,10 @@ def _run(
         _import_light, [(str(parts), plan.digest, light) for light in todo], scheduler=where[0], workers=where[1],
         progress=progress,
     )
-    join_light_parts(names, out, plan.header, plan.digest, overwrite=overwrite, progress=join_progress)
-    mark_joined(parts, out, plan.digest)
+    join_light_parts(
+        names, out, plan.header, plan.digest, overwrite=overwrite, progress=join_progress,
+        mark=lambda take: mark_joined(parts, take, plan.digest),
+    )
     return _summary(plan, out, len(names) - len(todo))
 
 

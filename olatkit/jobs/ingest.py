@@ -169,8 +169,7 @@ def ingest(
         )
         _WORKSHOPS.drop(lambda key: key[0] == str(parts))
         if not joined:
-            merge_parts(names, out, header, overwrite=overwrite)
-            mark_joined(parts, out, digest)
+            merge_parts(names, out, header, overwrite=overwrite, mark=lambda take: mark_joined(parts, take, digest))
         if report:
             write_report(out, overwrite=overwrite or goes_on, plan=plan, stream=stream)
         shutil.rmtree(parts)

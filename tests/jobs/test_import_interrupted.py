@@ -69,8 +69,7 @@ def test_a_run_that_ends_late_loses_nothing(
             run(photos, out, report=True)
     with monkeypatch.context() as patch:
         patch.setattr(job, "_import_light", killed)
-        # Without its mark a take that is there could be anybody's.
-        done = run(photos, out, report=True, overwrite=step == "mark_joined")
+        done = run(photos, out, report=True)
     assert done.resumed == len(LIGHTS)
     assert done.saturated == int((open_take(out).quality > 0).sum())
     assert out.read_bytes() == whole
