@@ -69,9 +69,10 @@ def export_lp(
             raise FormatError(f"{source}: imageset {imageset} is not in the take, expected 0 ... {len(take) - 1}")
         lights = np.flatnonzero(take.rig.enabled)
         names = [f"{out.stem}_{light:04d}.png" for light in lights]
+        for name in names if pictures else ():
+            refuse_existing(out.parent / name, overwrite=overwrite)
         clipped = 0
         for done, (light, name) in enumerate(zip(lights, names, strict=True) if pictures else ()):
-            refuse_existing(out.parent / name, overwrite=overwrite)
             linear = take.read_box(imageset, slice(light, light + 1))[0] * np.float32(2**exposure_stops)
             clipped += int((linear > 1).sum())
             write_png(out.parent / name, _frame(linear, take.shape, take.box, bits), overwrite=overwrite)

@@ -245,6 +245,15 @@ def test_export_lp_of_a_rig(tmp_path: Path) -> None:
     assert "end in .lp" in str(call("export-lp", tmp_path / "rig.json", "-o", tmp_path / "rig.txt", code=1).exception)
 
 
+def test_export_lp_of_a_take_writes_all_or_nothing(take: Path, tmp_path: Path) -> None:
+    (tmp_path / "a_0005.png").write_bytes(b"mine")
+    refused = call("export-lp", take, "-o", tmp_path / "a.lp", code=1)
+    assert "a_0005.png: already exists" in str(refused.exception)
+    assert [path.name for path in tmp_path.iterdir()] == ["a_0005.png"]
+    call("export-lp", take, "-o", tmp_path / "a.lp", "--overwrite")
+    assert len(list(tmp_path.glob("a_*.png"))) == 12
+
+
 @pytest.mark.slow
 def test_crosstalk_is_measured_and_taken(tmp_path: Path) -> None:
     stage = tmp_path / "stage"
