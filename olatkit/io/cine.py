@@ -10,6 +10,7 @@ from olatkit.errors import FormatError
 from olatkit.io import p10
 from olatkit.io.cine_header import ANNOTATION_BYTES, parse_header
 from olatkit.io.sources import check_frame_range
+from olatkit.io.used_memory import empty_array
 
 
 class CineStream:
@@ -117,7 +118,7 @@ class CineStream:
             If a frame is damaged; it names the frame.
         """
         check_frame_range(self, start, stop)
-        frames = np.empty((stop - start, *self.shape), np.uint8 if self.packing == "u8" else np.uint16)
+        frames = empty_array((stop - start, *self.shape), np.uint8 if self.packing == "u8" else np.uint16)
         for frame, out in zip(range(start, stop), frames, strict=True):
             decode_pixels(self._pixels(frame), self.packing, out)
         if not self._header.top_down:
