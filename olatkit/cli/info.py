@@ -9,12 +9,12 @@ if TYPE_CHECKING:
     from olatkit.io.facts import Description
 
 
-@click.command(short_help="Explain any file of a capture: stream, take, rig, schedule, map.")
+@click.command(short_help="Explain any file: stream, take, rig, schedule, map, shards, training.")
 @click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="FILE...")
 @click.option("--json", "as_json", is_flag=True, help="One JSON list for machines; keys end in their units.")
 def command(files: tuple[Path, ...], as_json: bool) -> None:
     """Explain each FILE: a capture stream, take, rig, schedule, environment map, picture, truth of a simulated take,
-    or the folder of an ingest that was interrupted.
+    the folder of an ingest that was interrupted, a lighting bank, a set of shards, a training, settings.
 
     A file of no known kind is one line on stderr and exit code 1; the others are explained all the same.
     """

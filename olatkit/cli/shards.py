@@ -19,13 +19,10 @@ def command() -> None:
 @click.argument("folder", type=_FOLDER)
 def info(folder: Path) -> None:
     """Say what FOLDER holds; no shard is opened."""
-    from olatkit.jobs.verify_shards import describe_set
+    from olatkit.cli.info import as_text
+    from olatkit.io.describe_shards import describe_shard_set
 
-    lines = describe_set(folder)
-    width = max(len(name) for name, _ in lines)
-    click.echo(f"{folder}: shard set")
-    for name, text in lines:
-        click.echo(f"  {name:<{width}}  {text}")
+    click.echo(as_text(folder, describe_shard_set(folder)))
 
 
 @command.command()

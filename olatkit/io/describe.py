@@ -26,8 +26,10 @@ def describe(path: str | os.PathLike[str]) -> Description:
     Parameters
     ----------
     path : path
-        A capture stream (.cine, .npy or .raw with sidecar, video, folder of images), a take, the truth of a simulated
-        take, the folder of an interrupted ingest, a rig, a schedule, an environment map or another picture.
+        A capture stream (.cine, .npy or .raw with sidecar, video, folder of images), a take and its report, the truth of
+        a simulated take, the folder of an interrupted ingest, a rig, a schedule, an environment map or another picture,
+        a lighting bank, a set of shards or one of them, the folder of a training or a checkpoint, settings, a light
+        track, a manifest, a colour matrix, a table of metrics or scores.
 
     Returns
     -------
@@ -62,8 +64,18 @@ def describe(path: str | os.PathLike[str]) -> Description:
         return describe_picture(path)
     if suffix == ".json":
         return _describe_json(path)
-    if suffix in (".csv", ".lp"):
+    if suffix == ".pt":
+        from olatkit.io.describe_training import describe_checkpoint
+
+        return describe_checkpoint(path)
+    if suffix == ".lp":
         return _describe_rig(read_rig(path), path)
+    if suffix in (".csv", ".yaml", ".yml", ".html"):
+        from olatkit.io.describe_text import describe_page, describe_table, describe_yaml, table_kind
+
+        if suffix == ".csv":
+            return describe_table(path) if table_kind(path) else _describe_rig(read_rig(path), path)
+        return describe_page(path) if suffix == ".html" else describe_yaml(path)
     raise FormatError(
         f"{path}: no kind of file that olatkit knows (starts with {start[:8]!r}); expected a capture stream, take, "
         "rig, schedule, environment map or picture"
@@ -77,21 +89,38 @@ def _describe_folder(path: Path) -> Description:
 
         return describe_parts(path)
     if (path / "index.json").is_file():
-        raise FormatError(f"{path}: a set of shards; `olatkit shards info {path}` explains it")
+        from olatkit.io.describe_shards import describe_shard_set
+
+        return describe_shard_set(path)
     if (path / "train.yaml").is_file():
-        raise FormatError(f"{path}: the folder of a training; its step-N.json and metrics.csv can be read as they are")
+        from olatkit.io.describe_training import describe_run
+
+        return describe_run(path)
     from olatkit.io.describe_stream import describe_stream
 
     return describe_stream(path)
 
 
 def _describe_json(path: Path) -> Description:
-    """A rig, a schedule, or the sidecar of a stream."""
+    """A rig, a schedule, the sidecar of a stream, or what else is JSON."""
+    from olatkit.io.describe_shards import describe_shard_set
+    from olatkit.io.describe_text import describe_matrix, describe_plan
+    from olatkit.io.describe_training import describe_checkpoint, is_checkpoint
+    from olatkit.io.shard_index import FORMAT
+
     try:
         document = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise FormatError(f"{path}: not JSON: {error}") from error
+    if isinstance(document, list):
+        return describe_matrix(path, document)
     document = document if isinstance(document, dict) else {}
+    if document.get("format") == FORMAT:
+        return describe_shard_set(path.parent)
+    if is_checkpoint(document):
+        return describe_checkpoint(path)
+    if "actors" in document:
+        return describe_plan(path, document)
     if "lights" in document:
         return _describe_rig(read_rig(path), path)
     if "cycle" in document or "stride" in document:

@@ -35,7 +35,9 @@ def describe_hdf5(path: Path) -> Description:
     if "olat" in shapes and "codes_per_unit" in attributes:
         return _describe_truth(path, attributes, shapes)
     if attributes.get("format") == "olatkit-shard":
-        raise FormatError(f"{path}: one file of a set of shards; `olatkit shards info {path.parent}` explains the set")
+        from olatkit.io.describe_shards import describe_shard
+
+        return describe_shard(path)
     known = ", ".join([*shapes][:6]) or "no datasets"
     raise FormatError(f"{path}: HDF5 file of no known kind ({known}), expected a take or a simulated take's truth")
 

@@ -1,6 +1,5 @@
 """Every hash and every law of a shard set, checked."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,6 @@ from olatkit.render.fully_lit import fully_lit
 from olatkit.render.relight import relight
 from olatkit.vision.occlusion import hidden_points
 from olatkit.vision.parsing import CLASSES
-from olatkit.wording import counted
 
 # Flow is stored in half floats: a few pixels on the verge of the rule may fall on its other side.
 OCCLUSION_DIFFERS = 0.02
@@ -163,34 +161,3 @@ def _check_order(index: ShardIndex, ticks: dict[str, tuple[int, int] | None]) ->
 def _differ(first: np.ndarray, second: np.ndarray) -> bool:
     """More than one code anywhere: sums in another order may round to the neighbouring code."""
     return bool(np.abs(first.astype(np.int16) - second).max() > 1)
-
-
-def describe_set(folder: Path) -> Sequence[tuple[str, str]]:
-    """What a shard set holds, as lines of name and text."""
-    index = read_index(folder)
-    pairs = sum(shard.pairs for shard in index.shards)
-    imagesets = sum(take.imagesets for take in index.takes)
-    bytes_ = sum(shard.bytes for shard in index.shards)
-    lights = sorted({take.lights for take in index.takes})
-    plain = sum(take.imagesets * take.lights for take in index.takes) * index.size**2 * 6
-    lines = [
-        ("pictures", f"{index.size} x {index.size} px, tiles of {index.tile} px, {index.compression}"),
-        ("lights", ", ".join(map(str, lights))),
-        ("imagesets", f"{imagesets} of {counted(len(index.takes), 'take')} in {counted(len(index.shards), 'shard')}, "
-                      f"{counted(pairs, 'pair')}"),
-        ("on disk", f"{bytes_ / 1e6:.1f} MB, {bytes_ / imagesets / 1e6:.2f} MB per imageset, "
-                    f"{plain / bytes_:.2f} times smaller than 16-bit codes"),
-        ("baked", f"{counted(index.baked, 'relit triplet')} per pair" if index.baked else "no"),
-        ("bank", BANK if index.bank_sha256 else "none"),
-        ("labels by", ", ".join(sorted({take.labels for take in index.takes}))),
-    ]
-    for split in index.splits:
-        takes = index.takes_of(split)
-        subjects = sorted({take.subject for take in takes})
-        lines.append((
-            f"split {split}",
-            f"{counted(len(subjects), 'subject')}, {counted(len(takes), 'take')}, "
-            f"{counted(sum(take.imagesets for take in takes), 'imageset')}: "
-            + ", ".join(subjects[:8]) + (" ..." if len(subjects) > 8 else ""),
-        ))
-    return lines

@@ -242,13 +242,6 @@ def test_json_has_no_word_for_infinity(tmp_path):
     assert facts(tmp_path / "nan.exr")["peak"] is None
 
 
-@pytest.mark.parametrize("name, said", [("index.json", "`olatkit shards info"), ("train.yaml", "folder of a training")])
-def test_folders_that_others_explain(tmp_path, name, said):
-    (tmp_path / name).write_text("{}")
-    with pytest.raises(FormatError, match=said):
-        describe(tmp_path)
-
-
 def test_info_is_a_command_of_olatkit(folder):
     result = CliRunner().invoke(group, ["info", str(folder / "rig.json")])
     assert result.exit_code == 0

@@ -1,0 +1,93 @@
+"""Explain what this package writes and reads as text: settings and plans in YAML and JSON, tables, pages."""
+
+import csv
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from olatkit.errors import FormatError
+from olatkit.io.facts import Description, Fact, file_size, number, text
+
+LONG = 70  # characters of a value that are shown
+_TABLES = {"step": "metrics of a training", "method": "scores of an evaluation"}
+
+
+def describe_yaml(path: Path) -> Description:
+    """Settings, a light track, a manifest of photographs: what stands on its first level."""
+    import yaml
+
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise FormatError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(document, dict) or not document:
+        raise FormatError(f"{path}: YAML without keys, expected settings, a light track or a manifest of photographs")
+    kinds = {"light track": {"maps", "lamps", "rotation"}, "manifest of photographs": {"pictures"}}
+    kind = next((name for name, keys in kinds.items() if keys & document.keys()), "settings")
+    return Description(f"{kind}, YAML", (*_entries(document), file_size(path.stat().st_size)))
+
+
+def describe_matrix(path: Path, matrix: list[Any]) -> Description:
+    """A colour matrix of `olatkit calibrate color`; FormatError for other lists."""
+    try:
+        values = np.array(matrix, float)
+    except (TypeError, ValueError):
+        values = np.zeros(0)
+    if values.shape != (3, 3):
+        raise FormatError(f"{path}: JSON of no known kind (a list), expected a 3x3 matrix of camera colours")
+    rows = [Fact(f"linear {name}", " ".join(f"{v:+.4f}" for v in row) + " times R G B of the camera", f"row_{name}",
+                 row.tolist()) for name, row in zip(("red", "green", "blue"), values, strict=True)]
+    return Description("matrix from camera colours to linear Rec.709", (*rows, file_size(path.stat().st_size)))
+
+
+def describe_plan(path: Path, document: dict[str, Any]) -> Description:
+    """``set.json`` of a simulated training set."""
+    actors = document["actors"]
+    tests = [actor["name"] for actor in actors if actor.get("test")]
+    facts = (
+        number("actors", len(actors), "", "actors"),
+        Fact("for tests", ", ".join(tests) or "none", "test_actors", tests),
+        number("imagesets of each", int(document["imagesets"]), "", "imagesets"),
+        text("pictures", "x".join(map(str, reversed(document["size"]))) + " px", "size_px"),
+        file_size(path.stat().st_size),
+    )
+    return Description("plan of a simulated training set", facts)
+
+
+def table_kind(path: Path) -> str:
+    """What a CSV file is by the first name of its header; '' for what may be a rig."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return _TABLES.get(file.readline().split(",")[0], "")
+
+
+def describe_table(path: Path) -> Description:
+    """Metrics of a training, scores of an evaluation."""
+    with path.open(encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    facts = [number("rows", len(rows), "", "rows"), Fact("columns", ", ".join(header), "columns", header)]
+    if rows:
+        facts.append(text("last row", ", ".join(rows[-1]), "last_row"))
+    return Description(table_kind(path), (*facts, file_size(path.stat().st_size)))
+
+
+def describe_page(path: Path) -> Description:
+    """A page for a browser, such as the report of a take."""
+    page = path.read_text(encoding="utf-8", errors="replace")
+    title = re.search(r"<title>(.*?)</title>", page)
+    verdict = re.search(r'class="verdict \w+"><strong>(.*?)</strong>', page)
+    facts = [text("title", title[1] if title else "none", "title")]
+    if verdict:
+        facts.append(text("verdict", verdict[1], "verdict"))
+    kind = "report of a take, to open in a browser" if verdict else "page to open in a browser"
+    return Description(kind, (*facts, file_size(path.stat().st_size)))
+
+
+def _entries(document: dict[str, Any]) -> list[Fact]:
+    """Keys of a document with their values, long ones shortened."""
+    facts = []
+    for key, value in document.items():
+        shown = " ".join(str(value).split())
+        facts.append(Fact(str(key), shown if len(shown) <= LONG else f"{shown[:LONG]} ...", str(key), value))
+    return facts

@@ -1,0 +1,118 @@
+"""``olatkit info`` on what comes after the take: shards, trainings, settings, tables, pages."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from painted_runs import ALONE
+from painted_samples import painted_batches, tiny_config
+from small_shards import write_small_set
+
+from olatkit.cli.info import command
+from olatkit.cli.shards import command as shards_command
+from olatkit.errors import FormatError
+from olatkit.io.describe import describe
+from olatkit.learn.train import train
+from olatkit.learn.variants import VARIANTS
+
+MATRIX = [[1.7, 0.1, -0.5], [-0.4, 1.7, -0.6], [0, -0.8, 2.6]]
+
+
+def facts(path: Path) -> dict:
+    """Keys and values as machines get them."""
+    result = CliRunner().invoke(command, [str(path), "--json"])
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)[0]
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_small_set(tmp_path_factory.mktemp("shards"), 2, 5, splits={"test": ["take1"]})
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    train(tiny_config(), painted_batches, folder, ALONE)
+    return folder
+
+
+def test_a_set_of_shards_by_folder_and_index(shards: Path) -> None:
+    found = facts(shards)
+    assert found["kind"] == "shard set"
+    assert found["imagesets"] == 10
+    assert found["split_test"] == ["take1"]
+    assert {**facts(shards / "index.json"), "path": ""} == {**found, "path": ""}
+    shown, same = CliRunner().invoke(command, [str(shards)]), CliRunner().invoke(shards_command, ["info", str(shards)])
+    assert same.output == shown.output
+
+
+def test_one_shard(shards: Path) -> None:
+    found = facts(shards / "shard-00001.h5")
+    assert found["kind"] == f"one file of the shard set {shards}"
+    assert (found["take"], found["imagesets"]) == ("take0", [3, 4])
+    assert "flow_fw" in found["datasets"]
+
+
+def test_a_training_and_its_checkpoints(run: Path) -> None:
+    found = facts(run)
+    assert found["kind"] == "folder of a training"
+    assert (found["step"], found["checkpoint"], found["sizes_px"]) == (4, "step-0000004.pt", [64])
+    assert found["variant"].startswith("variant tiny")
+    assert found["total"] > 0
+    for name in ("step-0000004.pt", "step-0000002.json"):
+        assert facts(run / name)["kind"] == "checkpoint of a training"
+    assert facts(run / "step-0000002.json")["step"] == 2
+    assert facts(run / "metrics.csv")["rows"] == 4
+    settings = facts(run / "train.yaml")
+    assert settings["kind"] == "settings, YAML"
+    assert settings["variant"] in VARIANTS
+
+
+def test_a_checkpoint_without_its_words(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "step-0000004.pt").write_bytes((run / "step-0000004.pt").read_bytes())
+    with pytest.raises(FormatError, match=r"step-0000004\.pt: explained by step-0000004\.json, which is missing"):
+        describe(tmp_path / "step-0000004.pt")
+    (tmp_path / "step-0000004.json").write_text('{"variant": "tiny"}')
+    with pytest.raises(FormatError, match="no description of a checkpoint"):
+        describe(tmp_path / "step-0000004.pt")
+
+
+def test_a_training_that_has_just_begun(tmp_path: Path) -> None:
+    (tmp_path / "train.yaml").write_text("variant: tiny\n")
+    assert facts(tmp_path)["checkpoint"] == "none yet"
+
+
+@pytest.mark.parametrize("name, content, kind", [
+    ("m.json", json.dumps(MATRIX), "matrix from camera colours to linear Rec.709"),
+    ("set.json", '{"actors": [{"name": "a", "test": true}], "imagesets": 3, "size": [64, 48]}',
+     "plan of a simulated training set"),
+    ("light.yaml", "duration_s: 2\nlamps: []\n", "light track, YAML"),
+    ("manifest.yaml", "pictures: {files: a}\nlights: {source: b}\n", "manifest of photographs, YAML"),
+    ("crosstalk.yaml", "crosstalk: 0.03\n", "settings, YAML"),
+    ("scores.csv", "method,rmse\ncopy,0.1\n", "scores of an evaluation"),
+    ("page.html", "<!DOCTYPE html><title>a</title>", "page to open in a browser"),
+])
+def test_small_documents(tmp_path: Path, name: str, content: str, kind: str) -> None:
+    (tmp_path / name).write_text(content)
+    assert facts(tmp_path / name)["kind"] == kind
+
+
+def test_a_matrix_is_told_row_by_row(tmp_path: Path) -> None:
+    (tmp_path / "m.json").write_text(json.dumps(MATRIX))
+    found = facts(tmp_path / "m.json")
+    np.testing.assert_array_equal([found[f"row_{name}"] for name in ("red", "green", "blue")], MATRIX)
+
+
+@pytest.mark.parametrize("name, content, message", [
+    ("a.json", "[1, 2]", r"JSON of no known kind \(a list\), expected a 3x3 matrix"),
+    ("a.yaml", "- 1\n", "YAML without keys"),
+    ("a.yaml", "a: [", "not YAML: "),
+    ("a.csv", "hello\n", "columns"),
+])
+def test_what_looks_like_one_but_is_none(tmp_path: Path, name: str, content: str, message: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(FormatError, match=message):
+        describe(tmp_path / name)
