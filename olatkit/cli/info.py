@@ -51,10 +51,12 @@ def as_json_list(found: "list[tuple[Path, Description]]") -> str:
         {"path": str(path), "kind": item.kind, **{fact.key: _finite(fact.value) for fact in item.facts}}
         for path, item in found
     ]
-    return json.dumps(items, indent=1)
+    return json.dumps(items, indent=1, default=str)  # settings in YAML may hold dates
 
 
 def _finite(value: Any) -> Any:
     if isinstance(value, list):
         return [_finite(v) for v in value]
+    if isinstance(value, dict):
+        return {str(key): _finite(v) for key, v in value.items()}
     return None if isinstance(value, float) and value - value != 0 else value

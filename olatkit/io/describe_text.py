@@ -1,6 +1,7 @@
 """Explain what this package writes and reads as text: settings and plans in YAML and JSON, tables, pages."""
 
 import csv
+import html
 import re
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from olatkit.errors import FormatError
-from olatkit.io.facts import Description, Fact, file_size, number, text
+from olatkit.io.facts import Description, Fact, file_size, number, size, text
 
 LONG = 70  # characters of a value that are shown
 _TABLES = {"step": "metrics of a training", "method": "scores of an evaluation"}
@@ -43,16 +44,20 @@ def describe_matrix(path: Path, matrix: list[Any]) -> Description:
 
 
 def describe_plan(path: Path, document: dict[str, Any]) -> Description:
-    """``set.json`` of a simulated training set."""
-    actors = document["actors"]
-    tests = [actor["name"] for actor in actors if actor.get("test")]
-    facts = (
-        number("actors", len(actors), "", "actors"),
-        Fact("for tests", ", ".join(tests) or "none", "test_actors", tests),
-        number("imagesets of each", int(document["imagesets"]), "", "imagesets"),
-        text("pictures", "x".join(map(str, reversed(document["size"]))) + " px", "size_px"),
-        file_size(path.stat().st_size),
-    )
+    """``set.json`` of a simulated training set; FormatError if it is damaged."""
+    try:
+        actors = document["actors"]
+        tests = [actor["name"] for actor in actors if actor["split"] == "test"]
+        height, width = document["size"]
+        facts = (
+            number("actors", len(actors), "", "actors"),
+            Fact("for tests", ", ".join(tests) or "none", "test_actors", tests),
+            number("imagesets of each", int(document["imagesets"]), "", "imagesets"),
+            size("picture", width, height, "size_px"),
+            file_size(path.stat().st_size),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise FormatError(f"{path}: no plan of a simulated set ({' '.join(str(error).split())})") from error
     return Description("plan of a simulated training set", facts)
 
 
@@ -64,7 +69,7 @@ def table_kind(path: Path) -> str:
 
 def describe_table(path: Path) -> Description:
     """Metrics of a training, scores of an evaluation."""
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
         header, *rows = csv.reader(file)
     facts = [number("rows", len(rows), "", "rows"), Fact("columns", ", ".join(header), "columns", header)]
     if rows:
@@ -77,9 +82,9 @@ def describe_page(path: Path) -> Description:
     page = path.read_text(encoding="utf-8", errors="replace")
     title = re.search(r"<title>(.*?)</title>", page)
     verdict = re.search(r'class="verdict \w+"><strong>(.*?)</strong>', page)
-    facts = [text("title", title[1] if title else "none", "title")]
+    facts = [text("title", html.unescape(title[1]) if title else "none", "title")]
     if verdict:
-        facts.append(text("verdict", verdict[1], "verdict"))
+        facts.append(text("verdict", html.unescape(verdict[1]), "verdict"))
     kind = "report of a take, to open in a browser" if verdict else "page to open in a browser"
     return Description(kind, (*facts, file_size(path.stat().st_size)))
 

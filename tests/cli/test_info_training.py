@@ -14,8 +14,12 @@ from olatkit.cli.info import command
 from olatkit.cli.shards import command as shards_command
 from olatkit.errors import FormatError
 from olatkit.io.describe import describe
+from olatkit.jobs.simulate_set import SetPlan, write_set
 from olatkit.learn.train import train
 from olatkit.learn.variants import VARIANTS
+from olatkit.rig import default_rig
+from olatkit.schedule import default_114
+from olatkit.simulate.cast import Actor
 
 MATRIX = [[1.7, 0.1, -0.5], [-0.4, 1.7, -0.6], [0, -0.8, 2.6]]
 
@@ -87,8 +91,6 @@ def test_a_training_that_has_just_begun(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name, content, kind", [
     ("m.json", json.dumps(MATRIX), "matrix from camera colours to linear Rec.709"),
-    ("set.json", '{"actors": [{"name": "a", "test": true}], "imagesets": 3, "size": [64, 48]}',
-     "plan of a simulated training set"),
     ("light.yaml", "duration_s: 2\nlamps: []\n", "light track, YAML"),
     ("manifest.yaml", "pictures: {files: a}\nlights: {source: b}\n", "manifest of photographs, YAML"),
     ("crosstalk.yaml", "crosstalk: 0.03\n", "settings, YAML"),
@@ -100,6 +102,22 @@ def test_small_documents(tmp_path: Path, name: str, content: str, kind: str) -> 
     assert facts(tmp_path / name)["kind"] == kind
 
 
+def test_the_plan_of_a_set_names_its_test_actors(tmp_path: Path) -> None:
+    actors = (Actor("actor-01", 1, "train", 40.0), Actor("actor-02", 2, "test", 60.0))
+    write_set(tmp_path, SetPlan(actors, default_rig(), default_114(), 3, (48, 64)))
+    found = facts(tmp_path / "set.json")
+    assert found["kind"] == "plan of a simulated training set"
+    assert (found["actors"], found["imagesets"], found["size_px"]) == (2, 3, [64, 48])
+    assert found["test_actors"] == ["actor-02"]
+
+
+def test_settings_with_what_json_has_no_words_for(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("day: 2024-01-02\nlimits: {1: .inf, b: [.nan, 2]}\n")
+    found = facts(tmp_path / "a.yaml")
+    assert found["day"] == "2024-01-02"
+    assert found["limits"] == {"1": None, "b": [None, 2]}
+
+
 def test_a_matrix_is_told_row_by_row(tmp_path: Path) -> None:
     (tmp_path / "m.json").write_text(json.dumps(MATRIX))
     found = facts(tmp_path / "m.json")
@@ -108,6 +126,7 @@ def test_a_matrix_is_told_row_by_row(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name, content, message", [
     ("a.json", "[1, 2]", r"JSON of no known kind \(a list\), expected a 3x3 matrix"),
+    ("set.json", '{"actors": [{"name": "a"}]}', r"no plan of a simulated set \('split'\)"),
     ("a.yaml", "- 1\n", "YAML without keys"),
     ("a.yaml", "a: [", "not YAML: "),
     ("a.csv", "hello\n", "columns"),
