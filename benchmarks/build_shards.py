@@ -30,7 +30,7 @@ from olatkit.io.shard_set import ShardSet
 from olatkit.io.shard_writing import ShardWriter, file_sha256
 from olatkit.io.takes import open_take
 from olatkit.jobs.build_shards import build_shards
-from olatkit.jobs.shard_pictures import read_square
+from olatkit.jobs.shard_pictures import make_square, read_square
 from olatkit.jobs.shard_plan import ShardConfig
 from olatkit.render.fully_lit import fully_lit
 from olatkit.vision.labels import make_labeller
@@ -69,8 +69,9 @@ def steps(take_path: Path, shards: Path, config: ShardConfig, folder: Path) -> d
     """Seconds of each step for one imageset, best of three."""
     take, size = open_take(take_path), config.size
     header = ShardSet(shards).locate("head", 0)[0].header
-    radiance, codes, _ = read_square(take, 0, size)
-    other = to_srgb8(header.kappa * fully_lit(read_square(take, 1, size)[0], take.rig))
+    square = make_square(take, size)
+    other = to_srgb8(header.kappa * fully_lit(read_square(take, 1, size, square)[0], take.rig))
+    radiance, codes, _ = read_square(take, 0, size, square)
     full = to_srgb8(header.kappa * fully_lit(radiance, take.rig))
     coverage = stack_foreground(radiance)
     labeller = make_labeller(config.labels)
@@ -80,7 +81,7 @@ def steps(take_path: Path, shards: Path, config: ShardConfig, folder: Path) -> d
             writer.write_olat(0, codes)
 
     calls = {
-        "read and decode the take, encode": lambda: read_square(take, 0, size),
+        "read and decode the take, encode": lambda: read_square(take, 0, size, square),
         "fully lit picture": lambda: to_srgb8(np.float32(header.kappa) * fully_lit(radiance, take.rig)),
         "coverage": lambda: stack_foreground(radiance),
         "matte": lambda: alpha_matte(full, (coverage > 0.5).astype(np.float32)),

@@ -21,6 +21,7 @@ from olatkit.color import luminance, to_srgb8
 from olatkit.render.fully_lit import find_kappa, fully_lit
 from olatkit.vision.labels import LabelConfig, make_labeller
 from olatkit.vision.matting import alpha_matte, stack_foreground
+from olatkit.vision.occlusion import hidden_points
 from olatkit.vision.pair_flow import flow_pair
 from olatkit.vision.parsing import CLASSES
 from olatkit.vision.parsing_landmarks import missing_for_landmarks
@@ -48,6 +49,7 @@ class Scene:
     label: list
     flow: list
     hidden: list
+    back: np.ndarray | None = None  # true flow from the second instant to the first
 
 
 def simulated(seed: int, size: int, speed: float) -> Scene:
@@ -70,7 +72,9 @@ def simulated(seed: int, size: int, speed: float) -> Scene:
         stack += rng.standard_normal(stack.shape, np.float32) * np.sqrt(variance)
     flows = [subject.flow(*pair) for pair in pairwise(INSTANTS_S)]
     name = f"seed {seed} ({subject.identity.hair_style}), {speed} px/s"
-    return make_scene(name, stacks, rig, alpha, [subject.labels(t) for t in INSTANTS_S], flows)
+    scene = make_scene(name, stacks, rig, alpha, [subject.labels(t) for t in INSTANTS_S], flows)
+    scene.back = subject.flow(INSTANTS_S[1], INSTANTS_S[0])[0]
+    return scene
 
 
 def report_flow_alone(seeds: list[int], size: int, presets: list[str]) -> None:
@@ -96,7 +100,7 @@ def report_flow_alone(seeds: list[int], size: int, presets: list[str]) -> None:
             srgb.append(to_srgb8(image))
         flow, hidden = subject.flow(*times)
         name = f"seed {seed} ({subject.identity.hair_style}), {speed} px/s"
-        scenes.append(Scene(name, srgb, [], [], alpha, [], [flow], [hidden]))
+        scenes.append(Scene(name, srgb, [], [], alpha, [], [flow], [hidden], subject.flow(*times[::-1])[0]))
     report_flow(scenes, presets)
 
 
@@ -166,6 +170,13 @@ def report_flow(scenes: list[Scene], presets: list[str]) -> None:
         mean = np.mean(rows, axis=0)
         print(f"{preset:<30} {mean[0]:6.2f}     {mean[1]:6.3f}  {mean[2]:6.2f}   {mean[3]:6.3f}        "
               f"{sums[0] / max(sums[1], 1):17.2f} {sums[0] / max(sums[2], 1):8.2f}   {spent / len(scenes):7.2f}")
+    sums = np.zeros(3)
+    for scene in scenes:
+        if scene.back is not None:
+            inside, hidden, flagged = scene.alpha[0] >= 1, scene.hidden[0], hidden_points(scene.flow[0], scene.back)
+            sums += [(inside & hidden & flagged).sum(), (inside & flagged).sum(), (inside & hidden).sum()]
+    if sums.all():
+        print(f"{'the same check on exact flow':84}{sums[0] / sums[1]:17.2f} {sums[0] / sums[2]:8.2f}")
 
 
 def report_labels(scenes: list[Scene], models: str | None) -> None:

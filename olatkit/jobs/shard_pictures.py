@@ -48,8 +48,19 @@ class Finished:
     pair: FlowPair | None
 
 
-def read_square(take: Take, index: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """An imageset cropped to the middle square and reduced to ``size``.
+def make_square(take: Take, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Room for the radiance and the codes of an imageset, to be filled again and again.
+
+    To get half a gigabyte from the system costs more than to decode it.
+    """
+    shape = (len(take.rig), size, size, 3)
+    return np.empty(shape, np.float32), np.empty(shape, np.uint16)
+
+
+def read_square(
+    take: Take, index: int, size: int, square: tuple[np.ndarray, np.ndarray] | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """An imageset cropped to the middle square and reduced to ``size``; fills ``square`` if it is given.
 
     Returns
     -------
@@ -65,47 +76,56 @@ def read_square(take: Take, index: int, size: int) -> tuple[np.ndarray, np.ndarr
     """
     import cv2
 
+    radiance, codes = square or make_square(take, size)
     height, width = take.shape
     top, left, h, w = take.box
     side = min(height, width)
     y, x = (height - side) // 2, (width - side) // 2
-    shape = (len(take.rig), size, size, 3)
-    radiance, codes, beyond = np.empty(shape, np.float32), np.empty(shape, np.uint16), np.zeros(len(take.rig), np.int64)
-    canvas = np.zeros((height, width, 3), np.float32)
-    for light in range(len(take.rig)):
-        canvas[top : top + h, left : left + w] = take.read_box(index, slice(light, light + 1))[0]
-        image: np.ndarray = canvas[y : y + side, x : x + side]
-        if side != size:
-            image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
-        codes[light], beyond[light] = radiance_codes.encode(image)
-        radiance_codes.decode_into(codes[light], radiance[light])
+    kept = side == size and take.encoding == "sqrt12"
+    dark, kind = (radiance_codes.BLACK, np.uint16) if kept else (0, np.float32)
+    canvas, beyond = np.full((height, width, 3), dark, kind), np.zeros(len(take.rig), np.int64)
+    middle: np.ndarray = canvas[y : y + side, x : x + side]
+    for light, row in enumerate(codes):
+        if kept:
+            canvas[top : top + h, left : left + w] = take.read_codes(index, light)
+            row[...] = middle
+        else:
+            canvas[top : top + h, left : left + w] = take.read_box(index, slice(light, light + 1))[0]
+            image = middle if side == size else cv2.resize(middle, (size, size), interpolation=cv2.INTER_AREA)
+            beyond[light] = radiance_codes.encode_into(image, row, np.array([[0, 0, row.size]]))
+        radiance_codes.decode_into(row, radiance[light])
     return radiance, codes, beyond
 
 
 def measure_kappa(take: Take, size: int) -> float:
     """The brightness factor of a take, from every tenth imageset."""
-    return find_kappa(_bright(take, index, size) for index in range(0, len(take), KAPPA_STEP))
+    square = make_square(take, size)
+    return find_kappa(_bright(take, index, size, square) for index in range(0, len(take), KAPPA_STEP))
 
 
-def _bright(take: Take, index: int, size: int) -> np.ndarray:
+def _bright(take: Take, index: int, size: int, square: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     """Fully lit luminance of the subject's pixels."""
-    radiance = read_square(take, index, size)[0]
+    radiance = read_square(take, index, size, square)[0]
     return luminance(fully_lit(radiance, take.rig))[stack_foreground(radiance) > 0.5]
 
 
 class TakePictures:
-    """Makes the instants of a take in order, each once, and the flow between neighbours."""
+    """Makes the instants of a take in order, each once, and the flow between neighbours.
+
+    Two instants are in memory: an imageset's radiance and codes are overwritten by those of the one after the next.
+    """
 
     def __init__(self, take: Take, entry: TakePlan, config: ShardConfig, kappa: float) -> None:
         if len(take) != entry.imagesets or len(take.rig) != entry.lights:
             raise FormatError(f"{take.path}: the take has changed since the build was planned; run build-shards again")
         self._take, self._config, self._kappa = take, config, kappa
+        self._squares = [make_square(take, config.size) for _ in range(2)]
         truth = read_truth_labels(entry.truth) if entry.truth else None
         self.labeller: Labeller = make_labeller(config.labels, truth)
 
     def make_instant(self, index: int) -> Instant:
         """Everything that one imageset gives on its own."""
-        radiance, codes, beyond = read_square(self._take, index, self._config.size)
+        radiance, codes, beyond = read_square(self._take, index, self._config.size, self._squares[index % 2])
         full = to_srgb8(np.float32(self._kappa) * fully_lit(radiance, self._take.rig))
         coverage = stack_foreground(radiance)
         matte = alpha_matte(full, (coverage > 0.5).astype(np.float32)) if self._config.matte else coverage

@@ -1,10 +1,13 @@
 """Values known at some pixels spread over the others along the colours of a picture: the matting Laplacian."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from olatkit.errors import ConfigError
+
+Solver = Callable[[np.ndarray], np.ndarray]
 
 # Far below what a matte of 8 bits can show; and an end to hard systems, whose last estimate is good enough.
 _TOLERANCE, _MOST_STEPS = 1e-4, 500
@@ -45,7 +48,6 @@ def spread(image_srgb: np.ndarray, values: np.ndarray, free: np.ndarray, weight:
     except ImportError as error:
         raise ConfigError("mattes need pymatting: pip install 'olatkit[labels]'") from error
     from scipy.sparse import diags
-    from scipy.sparse.linalg import cg
 
     out = values.astype(np.float32)
     inner, held = free.ravel(), ~free.ravel()
@@ -58,20 +60,44 @@ def spread(image_srgb: np.ndarray, values: np.ndarray, free: np.ndarray, weight:
     for layer in out.reshape(len(out), -1):
         guess = layer[inner].astype(np.float64)
         known = pull * guess - laplacian[:, held] @ layer[held].astype(np.float64)
-        found, _steps = cg(system, known, x0=guess, M=precondition, rtol=_TOLERANCE, maxiter=_MOST_STEPS)
-        layer[inner] = np.clip(found, 0, 1)
+        layer[inner] = np.clip(_solve(system, known, guess, precondition), 0, 1)
     return out
 
 
-def _preconditioner(system: Any) -> Any:
+def _solve(system: Any, known: np.ndarray, guess: np.ndarray, precondition: Solver) -> np.ndarray:
+    """Preconditioned conjugate gradients from a guess.
+
+    Not SciPy's: its scalar products are those of BLAS, which wakes threads for them and whose sums depend on how many
+    there are.
+    """
+    found, rest = guess.copy(), known - system @ guess
+    enough = _TOLERANCE**2 * _product(known, known)
+    way, before = np.zeros_like(rest), 1.0
+    for _ in range(_MOST_STEPS):
+        if _product(rest, rest) <= enough:
+            break
+        bent = precondition(rest)
+        now = _product(rest, bent)
+        way = bent + now / before * way
+        moved = system @ way
+        step = now / _product(way, moved)
+        found += step * way
+        rest -= step * moved
+        before = now
+    return found
+
+
+def _product(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.einsum("i,i->", a, b))
+
+
+def _preconditioner(system: Any) -> Solver:
     """Incomplete Cholesky factors, or the diagonal where they break down."""
     from pymatting import ichol
-    from scipy.sparse.linalg import LinearOperator
 
     diagonal = system.diagonal()
     try:
         # The shift keeps the factors of nearly singular systems positive; memory grows with the pixels only.
-        solve = ichol(system, discard_threshold=1e-3, shifts=(0.01, 0.1, 1.0), max_nnz=60 * system.shape[0])
+        return ichol(system, discard_threshold=1e-3, shifts=(0.01, 0.1, 1.0), max_nnz=60 * system.shape[0])
     except ValueError:
-        return LinearOperator(system.shape, lambda rest: rest / diagonal, dtype=np.float64)
-    return LinearOperator(system.shape, solve, dtype=np.float64)
+        return lambda rest: rest / diagonal
