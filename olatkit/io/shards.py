@@ -27,7 +27,7 @@ none of its locks and no open HDF5 file, and survives a fork.
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ import numpy as np
 
 from olatkit.errors import FormatError
 from olatkit.io.checksums import checksum
+from olatkit.io.chunk_places import OpenFile, chunk_places
 from olatkit.io.chunks import compression_of, unpack
 from olatkit.io.codes import BLACK, decode_into
 from olatkit.io.documents import rig_from_document
@@ -108,19 +109,6 @@ class _Chunks:
     sums: np.ndarray
 
 
-class _OpenFile:
-    """A file descriptor that is closed when nobody holds it any more, also by a thread that is still reading."""
-
-    def __init__(self, path: Path) -> None:
-        self.number = -1
-        self.number = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-
-    def __del__(self, close: Callable[[int], None] = os.close) -> None:
-        # Held here, since a program that ends may have let go of the module before its readers.
-        if self.number >= 0:
-            close(self.number)
-
-
 class ShardReader:
     """A shard to read from; holds the places of its chunks and, once something was read, an open file.
 
@@ -134,7 +122,7 @@ class ShardReader:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._file: _OpenFile | None = None
+        self._file: OpenFile | None = None
         if not self.path.is_file():
             raise FormatError(
                 f"{self.path}: no such shard, but index.json names it; copy the set whole, or run build-shards again with "
@@ -250,8 +238,7 @@ class ShardReader:
         packed = np.empty(size, np.uint8) if room is None else room[:size]
         file = self._open()
         try:
-            if os.preadv(file.number, [packed.data], int(chunks.offset[place])) != size:
-                raise ValueError("the file ends inside it")
+            file.read(int(chunks.offset[place]), packed)
             if checksum(packed) != int(chunks.sums[place]):
                 raise ValueError("its checksum is wrong")
         except (OSError, ValueError) as error:
@@ -265,11 +252,11 @@ class ShardReader:
             "delete it, then run build-shards with the same arguments and --overwrite"
         )
 
-    def _open(self) -> _OpenFile:
+    def _open(self) -> OpenFile:
         """The open file; who reads holds it, so that :meth:`close` takes it from nobody."""
         file = self._file
         if file is None:
-            file = self._file = _OpenFile(self.path)
+            file = self._file = OpenFile(os.open(self.path, os.O_RDONLY))
         return file
 
     @property
@@ -331,15 +318,8 @@ def _places(file: Any, name: str, header: ShardHeader) -> _Chunks:
                          f"{np.dtype(TYPES[name])} {shape} in chunks {chunk}")
     if compression_of(dataset) != header.compression:
         raise ValueError(f"{name} is compressed by {compression_of(dataset)}, expected {header.compression}")
-    grid = tuple(-(-a // b) for a, b in zip(shape, chunk, strict=True))
-    sums = file["sums"][name][()].reshape(grid)
-    offset, size = np.zeros(grid, np.int64), np.zeros(grid, np.int64)
-
-    def note(info: Any) -> None:
-        place = tuple(a // b for a, b in zip(info.chunk_offset, chunk, strict=True))
-        offset[place], size[place] = info.byte_offset, info.size
-
-    dataset.id.chunk_iter(note)
+    offset, size = chunk_places(dataset)
+    sums = file["sums"][name][()].reshape(size.shape)
     if ((sums != 0) != (size != 0)).any():
         raise ValueError(f"{name} lacks chunks that have a checksum, or the reverse")
     return _Chunks(offset, size, sums)

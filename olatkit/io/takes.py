@@ -31,6 +31,7 @@ import numpy as np
 from olatkit.errors import FormatError
 from olatkit.imageset import Imageset
 from olatkit.io import codes as radiance_codes
+from olatkit.io.chunk_places import OpenFile, chunk_places
 from olatkit.io.chunks import compression_of, unpack
 from olatkit.io.documents import rig_from_document
 from olatkit.io.hdf5_files import hdf5
@@ -66,6 +67,7 @@ class Take(Sequence[Imageset]):
         self._lock = threading.Lock()
         self._file: Any = None
         self._pid = -1
+        self._codes: tuple[OpenFile, np.ndarray, np.ndarray] | None = None
         try:
             with self._lock:
                 self._load(self._handle())
@@ -105,6 +107,8 @@ class Take(Sequence[Imageset]):
                 f"{self.path}: codes have shape {self.codes_shape}, expected {counted(len(self.rig), 'light')} and "
                 f"box {self.box[2:]}"
             )
+        if file["codes"].chunks != (1, 1, *self.box[2:], 3):
+            raise FormatError(f"{self.path}: codes lie in chunks {file['codes'].chunks}, expected one for every light")
         self._stored_type = file["codes"].dtype
         self._compression = compression_of(file["codes"])
         self.quality = file["quality"][:]
@@ -154,21 +158,28 @@ class Take(Sequence[Imageset]):
         return stored
 
     def _read_light(self, index: int, light: int, stored: np.ndarray) -> None:
-        """Fill ``stored`` with one light's chunk; HDF5 and its locks only say where it lies, so that threads go on."""
+        """Fill ``stored`` with one light's chunk; HDF5 only says once where all lie, so that no thread waits for it."""
         try:
-            with self._lock:
-                file = self._handle()
-                place, number = file["codes"].id.get_chunk_info_by_coord((index, light, 0, 0, 0)), file.id.get_vfd_handle()
-            if place.filter_mask:
-                raise ValueError("a filter was left out")
-            packed = np.empty(place.size or 0, np.uint8)
-            if not packed.size or os.preadv(number, [packed.data], place.byte_offset) != packed.size:
-                raise ValueError("the file ends inside it, or does not hold it")
+            file, offset, size = self._code_places()
+            packed = np.empty(size[index, light], np.uint8)
+            if not packed.size:
+                raise ValueError("it is not stored")
+            file.read(int(offset[index, light]), packed)
             unpack(packed.data, stored, self._compression)
         except (OSError, ValueError, RuntimeError) as error:
             raise FormatError(
                 f"{self.path}: imageset {index}, light {light} cannot be read, the file is damaged: {error}"
             ) from error
+
+    def _code_places(self) -> tuple[OpenFile, np.ndarray, np.ndarray]:
+        """The file to read codes from and their offsets and sizes in it, (N, L); a fork may go on with its parent's."""
+        with self._lock:
+            if self._codes is None:
+                file = self._handle()
+                offset, size = (table[:, :, 0, 0, 0] for table in chunk_places(file["codes"]))
+                # HDF5's own descriptor: another take may lie at the path by now.
+                self._codes = OpenFile(os.dup(file.id.get_vfd_handle())), offset, size
+            return self._codes
 
     def read_full(self, index: int) -> np.ndarray:
         """Fully lit picture of the box, shape (h, w, 3), float32: all lights at single-light drive."""
@@ -205,6 +216,7 @@ class Take(Sequence[Imageset]):
     def close(self) -> None:
         """Close the file; it is opened again when needed."""
         with self._lock:
+            self._codes = None
             if self._file is not None:
                 self._file.close()
                 self._file = None

@@ -88,7 +88,7 @@ def read_square(
     for light, row in enumerate(codes):
         if kept:
             canvas[top : top + h, left : left + w] = take.read_codes(index, light)
-            row[...] = middle
+            np.minimum(middle, radiance_codes.LAST, out=row)
         else:
             canvas[top : top + h, left : left + w] = take.read_box(index, slice(light, light + 1))[0]
             image = middle if side == size else cv2.resize(middle, (size, size), interpolation=cv2.INTER_AREA)

@@ -4,9 +4,10 @@ import multiprocessing
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import h5py
-import hdf5plugin  # noqa: F401  the test opens compressed datasets itself
+import hdf5plugin
 import numpy as np
 import pytest
 
@@ -213,6 +214,8 @@ def change(path, edit):
     (lambda f: f.attrs.__setitem__("rig", "{"), "damaged take"),
     (lambda f: f.attrs.__setitem__("rig", "{}"), "rig: key 'lights'"),
     (lambda f: f.attrs.__setitem__("box", [0, 0, 9, 9]), r"codes have shape \(3, 5, 12, 16, 3\)"),
+    (lambda f: (f.__delitem__("codes"), f.create_dataset("codes", (3, 5, 12, 16, 3), np.uint16)),
+     "codes lie in chunks None, expected one for every light"),
 ])
 def test_damaged_takes_are_refused(tmp_path, edit, message):
     path = write_take(tmp_path)
@@ -244,7 +247,55 @@ def test_a_broken_chunk_is_named(tmp_path):
         take[1]
 
 
+def test_a_take_that_shrinks_while_it_is_open_is_noticed(tmp_path):
+    path = write_take(tmp_path)
+    take = open_take(path)
+    with h5py.File(path, locking=False) as file:
+        at = file["codes"].id.get_chunk_info_by_coord((1, 2, 0, 0, 0)).byte_offset
+    with open(path, "r+b") as file:
+        file.truncate(at + 5)
+    with pytest.raises(FormatError, match=r"imageset 1, light 2 cannot be read, the file is damaged: the file ends"):
+        take.read_box(1)
+
+
+@pytest.mark.parametrize("edit, said", [
+    (lambda codes: None, "imageset 1, light 3 cannot be read, the file is damaged: it is not stored"),
+    (lambda codes: codes.id.write_direct_chunk((1, 3, 0, 0, 0), bytes(12 * 16 * 3 * 2), 1), "lacks a filter"),
+])
+def test_a_chunk_that_is_not_there_as_it_should_be(tmp_path, edit, said):
+    path = write_take(tmp_path)
+    with h5py.File(path, "r+") as file:
+        codes = file["codes"]
+        chunks = [(place, codes.id.read_direct_chunk(place)[1])
+                  for place in np.ndindex(3, LIGHTS, 1, 1, 1) if place[:2] != (1, 3)]
+        del file["codes"]
+        again = file.create_dataset("codes", codes_shape := (3, LIGHTS, *BOX[2:], 3), np.uint16,
+                                    chunks=(1, 1, *codes_shape[2:]), **hdf5plugin.Bitshuffle(cname="lz4"))
+        for place, chunk in chunks:
+            again.id.write_direct_chunk(place, chunk)
+        edit(again)
+    with pytest.raises(FormatError, match=said):
+        open_take(path).read_box(1)
+
+
 # ---------------------------------------------------------------- sharing
+
+def test_a_take_that_is_replaced_is_read_to_its_end(tmp_path):
+    """Its places are those of the file that was opened, whatever lies at the path by now."""
+    path = write_take(tmp_path)
+    take, expected = open_take(path), open_take(path).read_box(2)
+    (tmp_path / "other").mkdir()
+    write_take(tmp_path / "other", header=replace(HEADER, compression="none")).replace(path)
+    np.testing.assert_array_equal(take.read_box(2), expected)
+
+
+def test_closing_gives_back_every_file(path):
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with open_take(path) as take:
+        take.read_box(0)
+        assert len(list(Path("/proc/self/fd").iterdir())) > before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
 
 def test_pickle_carries_the_path_alone(path):
     take = open_take(path)

@@ -42,6 +42,26 @@ def test_read_square_keeps_codes(tmp_path):
     assert not beyond.any()
 
 
+def test_a_box_off_the_middle_keeps_every_code(tmp_path):
+    """All 4096 codes, none decoded and encoded on the way; black around the box, what is beyond the square left out."""
+    rng = np.random.default_rng(2)
+    codes = rng.permutation(np.arange(12 * 40 * 50 * 3) % 4096).astype(np.uint16).reshape(12, 40, 50, 3)
+    codes[0, 0, :4, 0] = 60_000  # no code at all
+    head = TakeHeader(sphere_stage().rig, None, (48, 72), (8, 3, 40, 50), 25.0)
+    rows = ImagesetRows(np.zeros((40, 50, 3), np.float32), np.zeros(LIGHTS, np.uint8), np.zeros((LIGHTS, 2), np.int32),
+                        np.ones(LIGHTS, np.float32), 0, 0, 0.0, {})
+    write_part(tmp_path / "p", codes, rows, head, "x")
+    merge_parts([tmp_path / "p"], tmp_path / "t.olat.h5", head)
+    take = open_take(tmp_path / "t.olat.h5")
+    radiance, got, beyond = read_square(take, 0, 48)
+    expected = np.full((12, 48, 48, 3), radiance_codes.BLACK, np.uint16)
+    expected[:, 8:, : 53 - 12] = np.minimum(codes[:, :, 12 - 3 :], 4095)
+    np.testing.assert_array_equal(got, expected)
+    np.testing.assert_array_equal(got, radiance_codes.encode(take[0].radiance[:, :, 12:60])[0])
+    np.testing.assert_array_equal(radiance, radiance_codes.decode(expected))
+    assert not beyond.any()
+
+
 def test_pictures_labels_and_flow_are_those_of_the_kernels(built):
     shards = ShardSet(built / "shards")
     take = open_take(built / "take0.olat.h5")

@@ -1,5 +1,9 @@
 """Foreground of simple pictures and of stacks, coverage by matting."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -138,6 +142,31 @@ def test_an_empty_layer_stays_empty_and_layers_keep_their_sum():
     assert (found[2] == 0).all()
     np.testing.assert_allclose(found.sum(axis=0), 1, atol=0.01)
     assert np.abs(found[0] - alpha).max() < 0.03
+
+
+LARGE_SYSTEM = """
+import hashlib, numpy as np
+from scipy.sparse import diags
+from olatkit.vision.matting_laplacian import _solve
+n = 40_000
+system = diags([-1.0, 2.001, -1.0], [-1, 0, 1], shape=(n, n)).tocsc()
+known = np.random.default_rng(0).random(n)
+found = _solve(system, known, np.zeros(n), lambda rest: rest / 2)
+assert np.linalg.norm(system @ found - known) < 1.01e-4 * np.linalg.norm(known)
+print(hashlib.sha256(found.tobytes()).hexdigest())
+"""
+
+
+def test_the_solver_of_mattes_does_not_depend_on_the_threads_of_blas():
+    """With more values than BLAS leaves to one thread: shards are the same bytes on every machine of a cluster."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    found = [
+        subprocess.run([sys.executable, "-c", LARGE_SYSTEM], capture_output=True, text=True, check=True,
+                       env=os.environ | dict.fromkeys(names, threads)).stdout
+        for threads in ("1", "2")
+    ]
+    assert len(found[0]) > 60
+    assert found[0] == found[1]
 
 
 def test_a_lit_backdrop_gives_the_coverage():
