@@ -5,7 +5,8 @@ of each is taken. One imageset of random values; the weights have three channels
 
     python benchmarks/relight.py [--lights 114] [--size 512] [--repeats 9] [--json PATH]
 
-Read one lighting against 'read': the images are read from memory once, by as many threads. Read batches against
+Read one lighting against 'read': the images are read from memory once, by as many threads. 'from codes' is the sum of
+the 12-bit codes in which takes are stored, half as many bytes. Read batches against
 'sgemm', NumPy's product of (K, L) with (L, 3P), which leaves the colours out, and against the rate of a large square
 product, which is the machine's peak. 'write' only fills fresh memory of the size of the result, as every batch has to
 on top of its product and of reading the images. bfloat16 goes through torch and is timed only where the processor
@@ -55,9 +56,11 @@ def read_bytes(images: np.ndarray, pool: ThreadPoolExecutor) -> None:
 def one_lighting(images: np.ndarray, weights: np.ndarray, repeats: int) -> dict[str, float]:
     """Times of one lighting, ours and others'."""
     one = weights[0]
+    coded = LightingBasis(images, precision="sqrt12")
     with ThreadPoolExecutor() as pool:
         return shortest_times_s({
             "olatkit.relight": lambda: olatkit.relight(images, one),
+            "the same, from codes": lambda: coded.relight(one),
             "read": lambda: read_bytes(images, pool),
             "broadcast and sum": lambda: (one[:, None, None, :] * images).sum(axis=0),
             "np.einsum": lambda: np.einsum("lhwc,lc->hwc", images, one),

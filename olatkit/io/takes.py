@@ -151,10 +151,13 @@ class Take(Sequence[Imageset]):
                 row[...] = stored
         return out
 
-    def read_codes(self, index: int, light: int) -> np.ndarray:
-        """What is stored of one light, shape (h, w, 3): codes as uint16, or float radiance, as ``encoding`` says."""
-        stored = np.empty((*self.box[2:], 3), self._stored_type)
-        self._read_light(self._index(index), light, stored)
+    def read_codes(self, index: int, lights: slice = slice(None)) -> np.ndarray:
+        """The same as it is stored: uint16 codes of :mod:`olatkit.io.codes` if ``encoding`` is 'sqrt12', else floats."""
+        i = self._index(index)
+        wanted = range(len(self.rig))[lights]
+        stored = np.empty((len(wanted), *self.box[2:], 3), self._stored_type)
+        for row, light in zip(stored, wanted, strict=True):
+            self._read_light(i, light, row)
         return stored
 
     def _read_light(self, index: int, light: int, stored: np.ndarray) -> None:

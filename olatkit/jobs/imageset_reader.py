@@ -33,6 +33,15 @@ class StoredTake(Protocol):
     def read_box(self, index: int) -> np.ndarray: ...
 
 
+@runtime_checkable
+class CodedTake(StoredTake, Protocol):
+    """One that can also be read as it is stored, in codes of 12 bits if ``encoding`` is 'sqrt12'."""
+
+    encoding: str
+
+    def read_codes(self, index: int) -> np.ndarray: ...
+
+
 class ImagesetReader:
     """Reads images (L, h, w, 3) of a take's region, and puts pictures of the region back into the whole frame.
 
@@ -42,15 +51,21 @@ class ImagesetReader:
         One that has ``read_box``, ``shape`` and ``box``, as takes on disk do, is read without what lies outside.
     rig : LightRig
         Its number of lights is checked.
+    codes : bool
+        Give codes where the take holds them, which is half the memory.
     """
 
-    def __init__(self, take: Take, rig: LightRig) -> None:
+    def __init__(self, take: Take, rig: LightRig, *, codes: bool = False) -> None:
         self._take, self._rig = take, rig
+        self.coded = codes and isinstance(take, CodedTake) and take.encoding == "sqrt12"
 
     def read(self, index: int) -> np.ndarray:
-        """Images of all lights, shape (L, h, w, 3), float32; a ConfigError if they are not as many as in the rig."""
+        """Images of all lights, (L, h, w, 3), float32 or codes; a ConfigError if they are not as many as in the rig."""
         stored = self._take
-        images = stored.read_box(index) if isinstance(stored, StoredTake) else self._take[index].radiance
+        if self.coded and isinstance(stored, CodedTake):
+            images = stored.read_codes(index)
+        else:
+            images = stored.read_box(index) if isinstance(stored, StoredTake) else self._take[index].radiance
         if len(images) != len(self._rig):
             raise ConfigError(f"the take has {counted(len(images), 'light')}, its rig '{self._rig.name}' has "
                               f"{len(self._rig)}")

@@ -149,7 +149,7 @@ class _Work:
         self._rig, self._lightings, self._config = rig, lightings, config
         if config.device != "cpu":
             check_device(config.device)
-        self._reader = ImagesetReader(take, rig)
+        self._reader = ImagesetReader(take, rig, codes=(config.device, config.precision) == ("cpu", "float32"))
         loads = {map_key(x.name, i): source.load for x in lightings for i, source in enumerate(x.sources)}
         self._mixer = MapMixer(
             lambda key: loads[key](), rig, lighting=config.lighting, method=config.method,
@@ -212,7 +212,8 @@ class _Work:
         return kept
 
     def _basis(self, images: np.ndarray) -> LightingBasis:
-        return LightingBasis(images, device=self._config.device, precision=self._config.precision)
+        precision = "sqrt12" if self._reader.coded else self._config.precision
+        return LightingBasis(images, device=self._config.device, precision=precision)
 
     def _pictures(
         self, basis: LightingBasis, index: int, shots: Sequence[Shot]

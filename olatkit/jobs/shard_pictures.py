@@ -87,7 +87,7 @@ def read_square(
     middle: np.ndarray = canvas[y : y + side, x : x + side]
     for light, row in enumerate(codes):
         if kept:
-            canvas[top : top + h, left : left + w] = take.read_codes(index, light)
+            canvas[top : top + h, left : left + w] = take.read_codes(index, slice(light, light + 1))[0]
             np.minimum(middle, radiance_codes.LAST, out=row)
         else:
             canvas[top : top + h, left : left + w] = take.read_box(index, slice(light, light + 1))[0]

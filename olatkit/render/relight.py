@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from olatkit.imageset import Imageset
+from olatkit.io.codes import decode
 
 # Floats per tile of weights: whole RGB pixels, and a whole number of vector registers.
 TILE = 48
@@ -54,16 +55,23 @@ def relight(imageset: Imageset | np.ndarray, weights: np.ndarray, *, device: str
     """
     images = imageset.radiance if isinstance(imageset, Imageset) else np.asarray(imageset)
     weights = check_weights(images, weights)
-    lit = np.flatnonzero(np.any(weights != 0, axis=(0, 2) if weights.ndim == 3 else 1))
+    lit = _lit(weights)
     if device != "cpu":
         from olatkit.render.basis import LightingBasis
 
         return LightingBasis(images[lit], device=device).relight(weights[..., lit, :])
-    weights = np.ascontiguousarray(weights[..., lit, :], np.float32)
-    images = np.ascontiguousarray(images, np.float32)
-    if weights.ndim == 2:
-        return _sum_one(images, lit, weights)
-    return _sum_one(images, lit, weights[0])[None] if len(weights) == 1 else _sum_batch(images, lit, weights)
+    return _sum(np.ascontiguousarray(images, np.float32), lit, weights)
+
+
+def relight_codes(codes: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The OLAT sum of codes (L, H, W, 3) uint16 of :mod:`olatkit.io.codes`, as takes and shards store them.
+
+    The same as :func:`relight` of the decoded images but for rounding, from half the memory; never decoded as a whole.
+    """
+    if codes.dtype != np.uint16:
+        raise ValueError(f"codes are {codes.dtype}, expected uint16")
+    weights = check_weights(codes, weights)
+    return _sum(np.ascontiguousarray(codes), _lit(weights), weights)
 
 
 def check_weights(images: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -78,17 +86,32 @@ def check_weights(images: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return weights
 
 
+def _lit(weights: np.ndarray) -> np.ndarray:
+    """Numbers of the lights that are in any lighting."""
+    return np.flatnonzero(np.any(weights != 0, axis=(0, 2) if weights.ndim == 3 else 1))
+
+
+def _sum(images: np.ndarray, lit: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """One or many lightings of contiguous images, float32 or codes."""
+    weights = np.ascontiguousarray(weights[..., lit, :], np.float32)
+    if weights.ndim == 2:
+        return _sum_one(images, lit, weights)
+    return _sum_one(images, lit, weights[0])[None] if len(weights) == 1 else _sum_batch(images, lit, weights)
+
+
 def _sum_one(images: np.ndarray, lit: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Stream through the images once, in blocks shared among threads (the kernel frees the lock)."""
-    from olatkit.render.kernels import add_weighted
+    from olatkit.render.kernels import add_weighted, add_weighted_codes
 
-    flat = images.reshape(len(images), -1)
+    flat, coded = images.reshape(len(images), -1), images.dtype == np.uint16
     out = np.zeros(flat.shape[1], np.float32)
     tiles = np.tile(weights, TILE // 3)
     whole = len(out) - len(out) % TILE
-    in_threads(lambda start, stop: add_weighted(flat, lit, tiles, out, start, stop), whole, BLOCK)
+    add = add_weighted_codes if coded else add_weighted
+    in_threads(lambda start, stop: add(flat, lit, tiles, out, start, stop), whole, BLOCK)
     if whole < len(out):
-        out[whole:] = (tiles[:, : len(out) - whole] * flat[lit, whole:]).sum(axis=0)
+        rest = flat[lit, whole:]
+        out[whole:] = (tiles[:, : len(out) - whole] * (decode(rest) if coded else rest)).sum(axis=0)
     return out.reshape(images.shape[1:])
 
 

@@ -9,6 +9,8 @@ from fake_takes import SIZE, FakeTake, exr, known, lightings, linear, make_map, 
 from olatkit.color import to_srgb8
 from olatkit.envmap import EnvironmentMap
 from olatkit.errors import CaptureError, ConfigError, OutputExistsError
+from olatkit.imageset import Imageset
+from olatkit.io.codes import decode, encode
 from olatkit.io.images import read_exr, read_exr_header, read_picture, write_exr
 from olatkit.jobs.lightings import MapSequence, MapSource, TrackLighting, read_track
 from olatkit.jobs.render import render_take, take_exposure
@@ -258,3 +260,42 @@ def test_a_track_without_light_has_no_exposure(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="'dark' is dark at all times"):
         render_take(known(make_take()), [dark], tmp_path / "a.png", RenderConfig())
     assert not names(tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["sqrt12", "float32"])
+def test_a_stored_take_is_summed_as_it_is_stored(tmp_path: Path, encoding: str) -> None:
+    made = make_take(count=2, light=0.8)
+    box = (2, 3, 19, 20)
+    stored = StoredImagesets(made, encoding, box)
+    render_take(stored, [make_map()], tmp_path / "a.exr", RenderConfig(imageset=1))
+    assert stored.asked == ["codes" if encoding == "sqrt12" else "box"]
+    expected = np.zeros((SIZE, SIZE, 3), np.float32)
+    weights = light_weights(make_map().downsample(16, 16), made.rig)
+    expected[2:21, 3:23] = relight(stored.read_box(1), weights)
+    np.testing.assert_allclose(read_exr(tmp_path / "a.exr"), expected, atol=1e-5 * expected.max())
+
+
+class StoredImagesets:
+    """The region of a take as it is read from disk, telling in which form it was asked for."""
+
+    def __init__(self, take: FakeTake, encoding: str, box: tuple[int, int, int, int]) -> None:
+        self.rig, self.encoding, self.box, self.shape = take.rig, encoding, box, (SIZE, SIZE)
+        self._take, self.asked = take, []
+
+    def __len__(self) -> int:
+        return len(self._take)
+
+    def __getitem__(self, index: int) -> Imageset:
+        raise AssertionError("the whole frame was read")
+
+    def _region(self, index: int) -> np.ndarray:
+        top, left, h, w = self.box
+        return np.ascontiguousarray(self._take.imagesets[index].radiance[:, top : top + h, left : left + w])
+
+    def read_codes(self, index: int) -> np.ndarray:
+        self.asked.append("codes")
+        return encode(self._region(index))[0]
+
+    def read_box(self, index: int) -> np.ndarray:
+        self.asked.append("box")
+        return decode(encode(self._region(index))[0]) if self.encoding == "sqrt12" else self._region(index)

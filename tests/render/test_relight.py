@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from olatkit.envmap import EnvironmentMap
 from olatkit.errors import ConfigError
 from olatkit.imageset import Imageset
+from olatkit.io.codes import LAST, decode, encode
 from olatkit.render.basis import BFLOAT16_PIXELS, LightingBasis
 from olatkit.render.panels import CACHE, GROUP
-from olatkit.render.relight import BLOCK, SHARES, relight
+from olatkit.render.relight import BLOCK, SHARES, relight, relight_codes
 from olatkit.render.vectors import PANEL
 from olatkit.render.weights import cell_areas, light_weights
 from olatkit.rig import default_rig
@@ -160,8 +161,37 @@ def test_a_basis_in_bfloat16_over_several_blocks() -> None:
     assert (basis.relight(weights) / plain).mean() == pytest.approx(1, abs=1e-3)
 
 
+@settings(max_examples=30, deadline=None)
+@given(lights=st.integers(1, 13), height=st.integers(1, 13), width=st.integers(1, 13), seed=st.integers(0, 99))
+def test_a_basis_of_codes_gives_what_they_decode_to(lights: int, height: int, width: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(0, LAST + 1, (lights, height, width, 3)).astype(np.uint16)
+    basis = LightingBasis(codes, precision="sqrt12")
+    for shape in (lights, 3), (5, lights, 3):
+        weights = rng.random(shape)
+        image = basis.relight(weights)
+        assert image.dtype == np.float32
+        # Values reach 4, and are the difference of two terms near black.
+        np.testing.assert_allclose(image, reference(decode(codes), weights), atol=4 * FLOAT32 * lights)
+
+
+def test_a_basis_of_codes_over_several_blocks_and_from_radiance() -> None:
+    images = decode(encode(make_images(11, 300, 250))[0])
+    assert images[0].size > 2 * BLOCK
+    weights = np.random.default_rng(1).random((11, 3))
+    basis = LightingBasis(images, precision="sqrt12")
+    assert error(basis.relight(weights), reference(images, weights)) < 2 * FLOAT32
+    assert error(basis.relight(weights[None])[0], reference(images, weights)) < 2 * FLOAT32
+
+
 def test_a_basis_refuses_what_it_cannot_do() -> None:
     images = make_images(3, 4, 4)
+    with pytest.raises(ConfigError, match=r"2 of 144 values lie beyond the codes' range, -0.146 to 4; give"):
+        LightingBasis(np.where(np.arange(144).reshape(3, 4, 4, 3) < 2, 9, np.clip(images, 0, 1)), precision="sqrt12")
+    with pytest.raises(ConfigError, match="precision is 'sqrt12' on device 'cuda'"):
+        LightingBasis(images, device="cuda", precision="sqrt12")
+    with pytest.raises(ValueError, match="codes are float32, expected uint16"):
+        relight_codes(images, np.ones((3, 3)))
     with pytest.raises(ConfigError, match="precision is 'float8', expected one of float32, bfloat16"):
         LightingBasis(images, precision="float8")
     with pytest.raises(ConfigError, match="device 'abacus' cannot be used"):
