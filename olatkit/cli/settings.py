@@ -57,7 +57,10 @@ def _explain(model: type[BaseModel], error: ValidationError, source: str) -> str
         return f"{source}: unknown setting '{where}', expected one of {_keys(model, first['loc'][:-1])}"
     if first["type"] == "model_type":
         return f"{source}: '{where}' is a group of settings, expected one of {_keys(model, first['loc'])}"
-    return f"{source}: setting '{where}' is {first.get('input')!r}: {first['msg']}"
+    problem = first["msg"].removeprefix("Value error, ")
+    if not where:  # a law between settings, whether they came by --set or by an option of their own
+        return f"{'settings' if source == '--set' else source}: {problem}"
+    return f"{source}: setting '{where}' is {first.get('input')!r}: {problem}"
 
 
 def _keys(model: type[BaseModel], group: tuple[int | str, ...]) -> str:

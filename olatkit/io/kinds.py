@@ -1,6 +1,5 @@
 """What a file is by its first bytes, in words, and what makes a take of it."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +26,11 @@ def why_no_take(path: Path) -> str:
     return f"not a take but {kind}, expected NAME.olat.h5{remedy}"
 
 
-def kind_of_hdf5(attributes: Mapping[str, Any]) -> str:
-    """What an HDF5 file is by its attributes."""
-    if "codes_per_unit" in attributes:
+def kind_of_hdf5(file: Any) -> str:
+    """What an open HDF5 file is by its attributes and the names in it."""
+    if "codes_per_unit" in file.attrs or ("label" in file and "r_tick" in file):
         return "the truth of a simulated take"
-    return _FORMATS.get(str(attributes.get("format")), "an HDF5 file of another program")
+    return _FORMATS.get(str(file.attrs.get("format")), "an HDF5 file of another program")
 
 
 def _about_folder(folder: Path) -> str:

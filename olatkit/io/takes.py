@@ -80,7 +80,7 @@ class Take(Sequence[Imageset]):
         attrs = file.attrs
         if attrs.get("format") != "olatkit-take":
             raise FormatError(
-                f"{self.path}: not a take (no attribute format = olatkit-take) but {kind_of_hdf5(attrs)}"
+                f"{self.path}: not a take (no attribute format = olatkit-take) but {kind_of_hdf5(file)}"
             )
         if int(attrs["version"]) > VERSION:
             raise FormatError(

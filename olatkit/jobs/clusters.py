@@ -1,5 +1,6 @@
 """Dask clusters beyond this machine: workers started through SLURM, and where to watch them."""
 
+import asyncio
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from olatkit.errors import ConfigError
-from olatkit.jobs.schedulers import dashboard_of
+from olatkit.jobs.schedulers import dashboard_of, quiet_dask
 
 CLUSTERS = ("slurm",)
 
@@ -28,7 +29,7 @@ def open_cluster(kind: str, workers: int, options: Mapping[str, object]) -> Iter
     Raises
     ------
     ConfigError
-        Unknown kind, dask-jobqueue is missing, or it refuses the options.
+        Unknown kind, dask-jobqueue is missing, it refuses the options, or the queue refuses the job.
     """
     if kind not in CLUSTERS:
         raise ConfigError(f"cluster {kind!r} is unknown, expected one of {', '.join(CLUSTERS)}")
@@ -37,13 +38,36 @@ def open_cluster(kind: str, workers: int, options: Mapping[str, object]) -> Iter
     except ImportError as error:
         raise ConfigError("a SLURM cluster needs dask-jobqueue: pip install 'olatkit[slurm]'") from error
     given: dict[str, Any] = {"cores": 1, "processes": 1, "memory": "8GB", **options}
+    with quiet_dask():
+        try:
+            cluster = SLURMCluster(silence_logs=logging.ERROR, **given)
+        except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:
+            raise ConfigError(f"SLURM cluster with {dict(given)}: {' '.join(str(error).split())}") from error
+        with cluster:
+            cluster.scale(workers)
+            try:
+                cluster.sync(_hand_in, cluster)
+            except (ValueError, OSError, RuntimeError) as error:
+                raise ConfigError(
+                    f"SLURM does not take the workers' job: {' '.join(str(error).split())}; run this where sbatch works, "
+                    "with the --cluster-opt that your queue wants"
+                ) from error
+            yield cluster.scheduler_address
+
+
+async def _hand_in(cluster: Any) -> None:
+    """Wait until the queue has every job. One that it refused is handed in once more, which raises its reason."""
+    from distributed.core import Status
+
+    jobs = cluster.workers
     try:
-        cluster = SLURMCluster(silence_logs=logging.ERROR, **given)
-    except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:
-        raise ConfigError(f"SLURM cluster with {dict(given)}: {' '.join(str(error).split())}") from error
-    with cluster:
-        cluster.scale(workers)
-        yield cluster.scheduler_address
+        await cluster
+        await asyncio.gather(*jobs.values())
+    except BaseException:
+        for job in jobs.values():  # a cluster does not close while it has jobs that are neither in nor out
+            if job.status == Status.created:
+                job.status = Status.failed
+        raise
 
 
 def dashboard_link(scheduler: str) -> str | None:

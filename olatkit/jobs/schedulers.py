@@ -127,7 +127,7 @@ def _run_distributed(
     say: Callable[[str], object] | None,
 ) -> list:
     """Dask distributed: local processes or a cluster that is already running."""
-    with _quiet_dask(), _connect(scheduler, workers) as client:
+    with quiet_dask(), _connect(scheduler, workers) as client:
         from distributed import as_completed
 
         link = dashboard_of(client) if say and scheduler == "processes" else None
@@ -195,7 +195,7 @@ def _connect(scheduler: str, workers: int) -> Iterator[Any]:
 
 
 @contextmanager
-def _quiet_dask() -> Iterator[None]:
+def quiet_dask() -> Iterator[None]:
     """Keep Dask's own log off the screen, here and in new worker processes: a failed task is told by its exception."""
     import dask
     import distributed  # noqa: F401  sets the level of its log when it is imported, so before ours

@@ -259,6 +259,12 @@ def test_options_that_cannot_work(folder, tmp_path, refused, more, message):
     assert message in refused(*arguments(folder, tmp_path / "o.olat.h5", *more))
 
 
+def test_settings_that_do_not_go_together(refused):
+    """The size came by an option of its own: no '--set' that was never written is blamed."""
+    message = refused("build-shards", "a.olat.h5", "--size", "100", "-o", "shards")
+    assert message == "settings: size 100 is not a multiple of the tile, 32"
+
+
 @pytest.mark.parametrize("content, called", [("some notes", "plain text"), ("- mode: blend", "a list"), ("7", "a number")])
 def test_settings_that_are_none(folder, tmp_path, refused, content, called):
     (tmp_path / "c.yaml").write_text(content)

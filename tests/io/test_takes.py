@@ -17,6 +17,7 @@ from olatkit.io.codes import decode, encode
 from olatkit.io.documents import rig_from_document, rig_to_document
 from olatkit.io.take_writing import ImagesetRows, TakeHeader, merge_parts, part_is_whole, write_part
 from olatkit.io.takes import open_take
+from olatkit.io.truth_labels import write_truth_labels
 from olatkit.rig import default_rig
 from olatkit.schedule import grouped_schedule
 
@@ -198,6 +199,12 @@ def test_other_hdf5_files_are_named(tmp_path, attributes, said):
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file.attrs.update(attributes)
     with pytest.raises(FormatError, match=f"x.h5: not a take .* {said}"):
+        open_take(tmp_path / "x.h5")
+
+
+def test_the_truth_of_a_training_set_is_named(tmp_path):
+    write_truth_labels(tmp_path / "x.h5", [0], np.zeros((1, 4, 4), np.uint8), np.zeros((1, 4, 4)))
+    with pytest.raises(FormatError, match=r"x\.h5: not a take .* but the truth of a simulated take"):
         open_take(tmp_path / "x.h5")
 
 

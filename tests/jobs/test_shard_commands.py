@@ -151,6 +151,21 @@ def test_a_build_through_slurm(built, tmp_path, monkeypatch):
     assert "#SBATCH -p short" in scripts[0]
 
 
+@pytest.mark.parametrize("script, said", [
+    ("#!/bin/sh\necho 'sbatch: error: invalid partition' >&2\nexit 1\n", "invalid partition"), (None, "sbatch"),
+])
+def test_a_queue_that_takes_no_job_is_one_line(tmp_path, monkeypatch, script, said):
+    """Not a build that waits for ever for its first worker."""
+    pytest.importorskip("dask_jobqueue")
+    if script:
+        (tmp_path / "sbatch").write_text(script)
+        (tmp_path / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    given, refused = {"python": sys.executable}, f"SLURM does not take the workers' job: .*{said}"
+    with pytest.raises(ConfigError, match=refused), open_cluster("slurm", 2, given):
+        pass
+
+
 def test_unknown_clusters_and_options_are_one_line():
     with pytest.raises(ConfigError, match="cluster 'pbs' is unknown, expected one of slurm"), open_cluster("pbs", 1, {}):
         pass
