@@ -12,6 +12,7 @@ import numpy as np
 
 from olatkit.imageset import Imageset
 from olatkit.io.codes import decode
+from olatkit.io.used_memory import empty_array
 
 # Floats per tile of weights: whole RGB pixels, and a whole number of vector registers.
 TILE = 48
@@ -120,7 +121,7 @@ def _sum_batch(images: np.ndarray, lit: np.ndarray, weights: np.ndarray) -> np.n
     from olatkit.render.panels import PANEL, group_weights, sum_lightings
 
     flat, groups = images.reshape(len(images), -1, 3), group_weights(weights)
-    out = np.empty((len(weights), flat.shape[1], 3), np.float32)
+    out = empty_array((len(weights), flat.shape[1], 3), np.float32)
     block = -(-flat.shape[1] // (SHARES * PANEL)) * PANEL
     in_threads(lambda start, stop: sum_lightings(flat, lit, groups, out, start, stop), flat.shape[1], block)
     return out.reshape(len(weights), *images.shape[1:])
