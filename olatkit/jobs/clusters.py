@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from olatkit.errors import ConfigError
-from olatkit.jobs.schedulers import dashboard_of, quiet_dask
+from olatkit.jobs.schedulers import connect, dashboard_of, quiet_dask
 
 CLUSTERS = ("slurm",)
 
@@ -71,14 +71,14 @@ async def _hand_in(cluster: Any) -> None:
 
 
 def dashboard_link(scheduler: str) -> str | None:
-    """Address of the page on which a running Dask scheduler shows its work; None for local ones."""
+    """Address of the page on which a running Dask scheduler shows its work; None for local ones.
+
+    Raises
+    ------
+    ConfigError
+        No scheduler answers at the address.
+    """
     if "://" not in scheduler and not Path(scheduler).is_file():
         return None
-    from distributed import Client
-
-    place = {"address": scheduler} if "://" in scheduler else {"scheduler_file": scheduler}
-    try:
-        with Client(**place, timeout=15) as client:
-            return dashboard_of(client)
-    except (OSError, TimeoutError):
-        return None  # the build itself will say that nobody answers
+    with quiet_dask(), connect(scheduler, 1) as client:
+        return dashboard_of(client)

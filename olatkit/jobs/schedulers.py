@@ -12,6 +12,7 @@ from olatkit.errors import ConfigError, OlatkitError
 
 Progress = Callable[[int, int], None]
 LOCAL = ("sync", "threads", "processes")
+ANSWER_S = 15  # until a running scheduler has answered
 
 
 def default_workers() -> int:
@@ -127,7 +128,7 @@ def _run_distributed(
     say: Callable[[str], object] | None,
 ) -> list:
     """Dask distributed: local processes or a cluster that is already running."""
-    with quiet_dask(), _connect(scheduler, workers) as client:
+    with quiet_dask(), connect(scheduler, workers) as client:
         from distributed import as_completed
 
         link = dashboard_of(client) if say and scheduler == "processes" else None
@@ -171,7 +172,7 @@ def _lost(scheduler: str, why: str = "") -> OlatkitError:
 
 
 @contextmanager
-def _connect(scheduler: str, workers: int) -> Iterator[Any]:
+def connect(scheduler: str, workers: int) -> Iterator[Any]:
     """A client of new processes on this machine, or of the scheduler at an address or in a file."""
     from distributed import Client, LocalCluster
 
@@ -185,7 +186,7 @@ def _connect(scheduler: str, workers: int) -> Iterator[Any]:
         return
     try:
         place = {"address": scheduler} if "://" in scheduler else {"scheduler_file": scheduler}
-        client = Client(**place, timeout=15)
+        client = Client(**place, timeout=ANSWER_S)
     except (OSError, TimeoutError) as error:
         raise ConfigError(
             f"no Dask scheduler answers at {scheduler}: {error}; start one with 'dask scheduler'"

@@ -12,6 +12,7 @@ import pytest
 from distributed import LocalCluster
 
 from olatkit.errors import ConfigError, FormatError
+from olatkit.jobs import schedulers
 from olatkit.jobs.clusters import dashboard_link
 from olatkit.jobs.schedulers import run_tasks
 
@@ -62,6 +63,12 @@ def test_the_link_of_a_dashboard_is_found():
         # Without bokeh the page says no more than that it needs bokeh.
         assert dashboard_link(running.scheduler_address) == (running.dashboard_link if BOKEH else None)
     assert dashboard_link("threads") is None
+
+
+def test_a_dashboard_of_nobody_is_one_line(monkeypatch):
+    monkeypatch.setattr(schedulers, "ANSWER_S", 1)
+    with pytest.raises(ConfigError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
+        dashboard_link("tcp://127.0.0.1:9")
 
 
 def test_processes_tell_of_their_dashboard():
@@ -125,6 +132,7 @@ def test_unknown_schedulers(name):
 
 _PROCESSES = '''
 import logging, math, sys
+from olatkit.jobs import schedulers
 from olatkit.jobs.clusters import dashboard_link
 from olatkit.jobs.schedulers import run_tasks
 if __name__ == "__main__":
