@@ -131,7 +131,7 @@ def ingest(
     rig_, schedule_ = read_rig(rig), read_schedule(schedule)
     asked = span[0] or 0, len(stream) if span[1] is None else span[1]
     whole = check_input(stream, rig_, schedule_, asked, size, box)
-    features = scan_features(source, stream, transfer, scheduler, workers, scan_progress)
+    features = scan_features(source, stream, transfer, scheduler, workers, scan_progress, whole)
     config = config or IngestConfig()
     camera = read_calibration(
         stream, dark=dark, flat=flat, linearity=linearity, color=color, color_corners=color_corners,
@@ -183,9 +183,11 @@ def scan_features(
     scheduler: str,
     workers: int | None,
     progress: Progress | None,
+    span: tuple[int, int] | None = None,
 ) -> np.ndarray:
-    """Features of all frames, shape (N, 3), read in parallel."""
-    tasks = [(str(source), transfer, a, min(a + SCAN, len(stream))) for a in range(0, len(stream), SCAN)]
+    """Features of all frames, shape (N, 3), read in parallel; zeros outside ``span``, whose frames are not read."""
+    first, stop = span or (0, len(stream))
+    tasks = [(str(source), transfer, a, min(a + SCAN, stop)) for a in range(first, stop, SCAN)]
     found = run_tasks(
         _features,
         tasks,
@@ -194,7 +196,9 @@ def scan_features(
         weights=[b - a for _, _, a, b in tasks],
         progress=progress,
     )
-    return np.concatenate(found)
+    features = np.zeros((len(stream), 3))
+    features[first:stop] = np.concatenate(found)
+    return features
 
 
 def _features(source: str, transfer: str | None, start: int, stop: int) -> np.ndarray:

@@ -282,6 +282,12 @@ def test_a_rig_of_another_stage_is_told_before_frames_are_looked_at(recorded, tm
     assert looks == []
 
 
+def test_frames_that_are_left_out_are_not_read(recorded, tmp_path):
+    looks = []
+    run(recorded, tmp_path / "x.olat.h5", span=(5, 80), scan_progress=lambda *counts: looks.append(counts))
+    assert looks[-1] == (75, 75)
+
+
 @pytest.mark.parametrize("box", [(0, 0, 60, 48), (-2, 0, 20, 20), (0, 0, 8, 8)])
 def test_regions_outside_the_picture(recorded, tmp_path, box):
     with pytest.raises(ConfigError, match="does not lie in the picture of 48x48, or is under 16 pixels"):
