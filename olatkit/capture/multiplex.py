@@ -71,16 +71,23 @@ def invert_drive(drive: np.ndarray, images: np.ndarray, enabled: np.ndarray, con
 
 
 def _weighted(drive: np.ndarray, flat: np.ndarray, solved: np.ndarray, config: IngestConfig) -> np.ndarray:
-    """Two rounds of weighted least squares with the variance that the current solution predicts."""
-    read = (config.read_noise_e / config.full_well_e) ** 2
+    """Two rounds of weighted least squares with the variance that the current solution predicts.
+
+    Only combinations of frames in which all lights cancel say what is noise: with N W = 0 and variances V the noise is
+    V N^T (N V N^T)^-1 N Y. There are S - L of them, so that an S-matrix costs a division per pixel, and as many frames as
+    lights leave nothing to weigh.
+    """
+    cancels = np.linalg.svd(drive)[0][:, drive.shape[1] :].T  # N, (S - L, S)
+    if not len(cancels):
+        return solved
+    read, inverse = (config.read_noise_e / config.full_well_e) ** 2, np.linalg.pinv(drive)
     for _ in range(2):
         out = np.empty_like(solved)
         for start in range(0, flat.shape[1], 512):
             part = slice(start, start + 512)
             variance = np.maximum(drive @ solved[:, part], 0) / config.full_well_e + read
-            weight = 1 / variance
-            normal = np.einsum("sl,sp,sm->plm", drive, weight, drive, optimize=True)
-            right = np.einsum("sl,sp->pl", drive, weight * flat[:, part])
-            out[:, part] = np.linalg.solve(normal, right[..., None])[..., 0].T
+            spread = (cancels * variance.T[:, None]) @ cancels.T
+            left = np.linalg.solve(spread, (cancels @ flat[:, part]).T[..., None])[..., 0].T
+            out[:, part] = inverse @ (flat[:, part] - variance * (cancels.T @ left))
         solved = out
     return solved

@@ -24,6 +24,7 @@ _AMOUNT, _COUNT = click.FloatRange(min=0), click.IntRange(min=0)
 @click.option("--face-model", type=_FILE, help="Draw people from this ICT face model (.npz) instead of the built-in head.")
 @click.option("--mesh", type=_FILE, help="Film this mesh (OBJ, PLY, GLB) instead; needs pip install 'olatkit[sim]'.")
 @click.option("--texture", type=_FILE, help="Colour picture of the mesh.")
+@click.option("--flip-texture", is_flag=True, help="Lay the picture on the mesh upside down: its coordinates count so.")
 @click.option("--mesh-turn", default="0,0,0", show_default=True, metavar="YAW,PITCH,ROLL",
               help="Degrees that turn the mesh to look at the camera; 0,-90,0 if its up is +Z.")
 @click.option("--mesh-zoom", default=1.0, show_default=True, type=_AMOUNT,
@@ -84,9 +85,9 @@ def refuse_given(context: click.Context, names: Collection[str], why: str) -> No
 
 def record(
     out: Path, size: tuple[int, int], seconds: float, subject_seed: int, seed: int, speed_px: float, expression: float,
-    face_model: Path | None, mesh: Path | None, texture: Path | None, mesh_turn: str, mesh_zoom: float,
-    rig_path: Path | None, schedule_path: Path | None, phase: str, crosstalk: float, ambient: float, flicker: float,
-    drop: float, bad_pixels: float, bits: int, read_noise: float, truth: str, device: str, workers: int | None,
+    face_model: Path | None, mesh: Path | None, texture: Path | None, flip_texture: bool, mesh_turn: str,
+    mesh_zoom: float, rig_path: Path | None, schedule_path: Path | None, phase: str, crosstalk: float, ambient: float,
+    flicker: float, drop: float, bad_pixels: float, bits: int, read_noise: float, truth: str, device: str, workers: int | None,
     overwrite: bool,
 ) -> None:
     """Record one take."""
@@ -102,8 +103,8 @@ def record(
     from olatkit.simulate.stage import Disturbances, Stage
     from olatkit.simulate.subject import Subject
 
-    if texture and not mesh:
-        raise click.UsageError("--texture needs --mesh")
+    if (texture or flip_texture) and not mesh:
+        raise click.UsageError(f"--{'texture' if texture else 'flip-texture'} needs --mesh")
     if mesh and (expression != 1.0 or device != "cpu"):
         raise click.UsageError("--expression and --device are for the built-in head, not for --mesh")
     if mesh and face_model:
@@ -128,7 +129,8 @@ def record(
             from olatkit.simulate.mesh import MeshSubject
 
             subject: Subject = MeshSubject(
-                mesh, size, texture=texture, speed_px=speed_px, seed=subject_seed, turn=turn, zoom=mesh_zoom
+                mesh, size, texture=texture, flip_texture=flip_texture, speed_px=speed_px, seed=subject_seed, turn=turn,
+                zoom=mesh_zoom,
             )
         else:
             subject = make_subject(

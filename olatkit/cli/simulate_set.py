@@ -15,7 +15,7 @@ from olatkit.wording import counted
 _CAMERA = {
     "seconds", "seed", "phase", "crosstalk", "ambient", "flicker", "drop", "bad_pixels", "bits", "read_noise", "truth",
 }
-_MESH = {"mesh", "texture", "mesh_turn", "mesh_zoom"}
+_MESH = {"mesh", "texture", "flip_texture", "mesh_turn", "mesh_zoom"}
 
 
 def make_set(

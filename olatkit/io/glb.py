@@ -12,10 +12,8 @@ GLB_MAGIC = b"glTF"
 _COMPONENTS = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 _TRIANGLES = 4
-_COMPRESSED = {
-    "KHR_draco_mesh_compression": "Draco", "EXT_meshopt_compression": "meshopt",
-    "KHR_mesh_quantization": "quantization",
-}
+_COMPRESSED = {"EXT_meshopt_compression": "meshopt", "KHR_mesh_quantization": "quantization"}
+_DRACO = "KHR_draco_mesh_compression"
 
 Parsed = tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]
 
@@ -29,7 +27,8 @@ def parse_glb(data: bytes) -> Parsed:
     Raises
     ------
     FormatError
-        The geometry is compressed, the file truncated, or of another version than 2.
+        The geometry is compressed otherwise than by Draco, or by Draco and DracoPy is not installed (extra ``sim``); the
+        file is truncated, or of another version than 2.
     """
     document, binary = _chunks(data)
     for extension, name in _COMPRESSED.items():
@@ -45,13 +44,13 @@ def parse_glb(data: bytes) -> Parsed:
         for part in document["meshes"][node["mesh"]]["primitives"]:
             if part.get("mode", _TRIANGLES) != _TRIANGLES:
                 continue
-            position = _accessor(document, binary, part["attributes"]["POSITION"]).astype(float)
+            draco = part.get("extensions", {}).get(_DRACO)
+            position, index, uv = _draco_part(document, binary, draco) if draco else _plain_part(document, binary, part)
             count = sum(len(block) for block in points)
-            index = _accessor(document, binary, part["indices"]) if "indices" in part else np.arange(len(position))
             points.append(position @ matrix[:3, :3].T + matrix[:3, 3])
             faces.append(index.astype(np.int64).reshape(-1, 3) + count)
-            if "TEXCOORD_0" in part["attributes"]:
-                coordinates.append(_unit(_accessor(document, binary, part["attributes"]["TEXCOORD_0"])))
+            if uv is not None:
+                coordinates.append(uv)
     if not faces:
         return np.zeros((0, 3)), np.zeros((0, 3), int), None, None
     uv = np.concatenate(coordinates) if len(coordinates) == len(points) else None
@@ -108,6 +107,37 @@ def _node_matrix(node: dict) -> np.ndarray:
     out[:3, :3] *= np.array(node.get("scale", (1, 1, 1)), float)
     out[:3, 3] = node.get("translation", (0, 0, 0))
     return out
+
+
+def _plain_part(document: dict, binary: bytes, part: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Positions, indices and texture coordinates of a primitive, as they lie in the file."""
+    attributes = part["attributes"]
+    position = _accessor(document, binary, attributes["POSITION"]).astype(float)
+    index = _accessor(document, binary, part["indices"]) if "indices" in part else np.arange(len(position))
+    uv = _unit(_accessor(document, binary, attributes["TEXCOORD_0"])) if "TEXCOORD_0" in attributes else None
+    return position, index, uv
+
+
+def _draco_part(document: dict, binary: bytes, draco: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """The same of a primitive that Draco has compressed."""
+    try:
+        import DracoPy
+    except ImportError as error:
+        raise FormatError(
+            "the geometry is compressed (Draco), which needs DracoPy: pip install 'olatkit[sim]'; or open it in Blender and "
+            "save it as OBJ"
+        ) from error
+    view = document["bufferViews"][draco["bufferView"]]
+    start = view.get("byteOffset", 0)
+    stored = binary[start : start + view["byteLength"]]
+    try:
+        mesh = DracoPy.decode(stored)
+    except (DracoPy.FileTypeException, ValueError, RuntimeError) as error:
+        raise FormatError(f"its Draco geometry is damaged ({error}); copy the file again") from error
+    by_number = {entry["unique_id"]: entry["data"] for entry in mesh.attributes}
+    numbers = draco["attributes"]
+    uv = by_number[numbers["TEXCOORD_0"]].astype(float) if "TEXCOORD_0" in numbers else None
+    return by_number[numbers["POSITION"]].astype(float), np.asarray(mesh.faces), uv
 
 
 def _accessor(document: dict, binary: bytes, index: int) -> np.ndarray:

@@ -54,12 +54,14 @@ class MeshSubject(Subject):
     Parameters
     ----------
     path : path
-        OBJ, PLY or uncompressed GLB that looks along +Z with +Y up; see ``turn``.
+        OBJ, PLY or GLB that looks along +Z with +Y up; see ``turn``.
     size : tuple of int
         Picture (height, width) in pixels.
     texture : path, optional
         Colour picture, sRGB if it has 8 or 16 bits and linear if it is EXR or HDR. The one inside a GLB is used by
         default; without any the mesh is grey with a reflectance of 0.5.
+    flip_texture : bool
+        Lay the picture on the mesh upside down: exporters differ in where they count its rows from.
     speed_px : float
         Peak image speed of the surface [px/s], as for :class:`Subject`.
     seed : int
@@ -91,7 +93,7 @@ class MeshSubject(Subject):
 
     def __init__(
         self, path: str | os.PathLike[str], size: tuple[int, int] = (256, 256), *,
-        texture: str | os.PathLike[str] | None = None, speed_px: float = 60.0, seed: int = 1,
+        texture: str | os.PathLike[str] | None = None, flip_texture: bool = False, speed_px: float = 60.0, seed: int = 1,
         turn: tuple[float, float, float] = (0.0, 0.0, 0.0), zoom: float = 1.0, supersample: int = 2,
         gloss: float = 0.8, roughness: float = 0.45, variant: str | None = None,
     ) -> None:
@@ -108,10 +110,11 @@ class MeshSubject(Subject):
         self._origin = {
             "mesh": Path(path).name, "mesh_sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest(),
             "mesh_texture": "" if texture is None else Path(texture).name, "mesh_turn_deg": turn, "mesh_zoom": zoom,
-            "mesh_gloss": gloss, "mesh_roughness": roughness,
+            "mesh_texture_flipped": flip_texture, "mesh_gloss": gloss, "mesh_roughness": roughness,
         }
         self.pitch_m = FIELD_M / size[0]
         colour, uv = _colour(mesh, path, texture)
+        colour = np.ascontiguousarray(colour[::-1]) if flip_texture else colour
         colour, uv = _match_texels(colour, uv, points[mesh.faces], mesh.faces, self.pitch_m / supersample)
         self.model = _make_model(mesh, points, colour, uv, gloss, roughness)
         self._renderer = CpuRenderer(self.model, 1)

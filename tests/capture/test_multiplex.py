@@ -76,6 +76,25 @@ def test_weighting_by_noise_helps_where_levels_differ():
     assert errors["wls"] < 0.8 * errors["lstsq"]
 
 
+@pytest.mark.parametrize("frames, lit", [(12, 12), (13, 12), (19, 12), (40, 12)])
+def test_weighted_solution_is_that_of_the_normal_equations(frames, lit):
+    """Literally: (W^T V^-1 W) x = W^T V^-1 y for every value, V from the solution before, twice."""
+    rng = np.random.default_rng(frames)
+    drive = np.concatenate([np.eye(lit), (rng.random((frames - lit, lit)) < 0.4).astype(float)])
+    images = noisy(coded(drive, lights(0.9, (lit, 3, 4, 3))))
+    flat = images.reshape(frames, -1).astype(float)
+    expected = np.linalg.pinv(drive) @ flat
+    for _ in range(2):
+        variance = np.maximum(drive @ expected, 0) / FULL_WELL_E + (READ_E / FULL_WELL_E) ** 2
+        expected = np.stack([
+            np.linalg.solve(drive.T @ (drive / v[:, None]), drive.T @ (y / v))
+            for v, y in zip(variance.T, flat.T, strict=True)
+        ], axis=1)
+    config = IngestConfig(solver="wls", full_well_e=FULL_WELL_E, read_noise_e=READ_E)
+    out = invert_drive(drive, images, np.ones(lit, bool), config)
+    np.testing.assert_allclose(out.reshape(lit, -1), expected, atol=1e-5)
+
+
 def test_aligned_codes_win_only_where_read_noise_rules():
     """Ten-electron images gain from the S-matrix; well exposed ones, dimmed to fit the well, lose."""
     for level, drive, wins in ((0.002, 1.0, True), (0.5, 0.02, False)):

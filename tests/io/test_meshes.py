@@ -2,6 +2,7 @@
 
 import json
 import struct
+import sys
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,7 @@ from olatkit.io.meshes import Mesh, read_mesh
 
 # A square of two triangles and a fifth, unused vertex; texture coordinates have v upwards, as OBJ and PLY count.
 POINTS = np.array([[0, 0, 0], [2, 0, 0], [2, 1, 0], [0, 1, 0.5], [9, 9, 9]], float)
+DRACO = "KHR_draco_mesh_compression"
 UV = np.array([[0, 0], [1, 0], [1, 0.75], [0, 0.75], [0, 0]], float)
 FACES = [[0, 1, 2], [0, 2, 3]]
 
@@ -83,6 +85,13 @@ def _corners(mesh: Mesh) -> np.ndarray:
     return np.concatenate([mesh.points, mesh.uv], 1)[mesh.faces]
 
 
+def _triangles(mesh: Mesh | np.ndarray) -> set[tuple]:
+    """Corners to a thousandth, each triangle from its smallest corner on: a codec may put them in another order."""
+    corners = _corners(mesh) if isinstance(mesh, Mesh) else mesh
+    rows = [[tuple(np.round(corner, 3) + 0.0) for corner in triangle] for triangle in corners]
+    return {tuple(row[row.index(min(row)) :] + row[: row.index(min(row))]) for row in rows}
+
+
 def _square() -> np.ndarray:
     return np.concatenate([POINTS, UV[:, :1], 1 - UV[:, 1:]], 1)[np.array(FACES)]
 
@@ -127,6 +136,46 @@ def test_a_texture_inside_a_glb_is_found(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_mesh(path).texture, picture[..., ::-1])  # OpenCV writes BGR
 
 
+def make_draco_glb(stored: bytes, position: int = 0, uv: int = 1) -> bytes:
+    """The square as :func:`make_glb` makes it, its geometry replaced by what Draco made of it, attributes by number."""
+    draco = {"bufferView": 3, "attributes": {"POSITION": position, "TEXCOORD_0": uv}}
+    part = {"attributes": {"POSITION": 0, "TEXCOORD_0": 1}, "indices": 2, "extensions": {DRACO: draco}}
+    plain = make_glb()
+    size = struct.unpack_from("<I", plain, 12)[0]
+    document, start = json.loads(plain[20 : 20 + size]), len(plain) - 28 - size
+    views = [*document["bufferViews"][:3], {"buffer": 0, "byteOffset": start, "byteLength": len(stored)}]
+    change = {"meshes": [{"primitives": [part]}], "bufferViews": views, "extensionsRequired": [DRACO]}
+    text = json.dumps(document | change).encode()
+    text += b" " * (-len(text) % 4)
+    binary = plain[28 + size :] + stored
+    binary += b"\0" * (-len(binary) % 4)
+    return (
+        struct.pack("<4sII", b"glTF", 2, 28 + len(text) + len(binary)) + struct.pack("<I4s", len(text), b"JSON") + text
+        + struct.pack("<I4s", len(binary), b"BIN\0") + binary
+    )
+
+
+def test_a_glb_that_draco_compressed_gives_the_same_triangles(tmp_path: Path) -> None:
+    codec = pytest.importorskip("DracoPy")
+    down = np.stack([UV[:, 0], 1 - UV[:, 1]], 1)
+    stored = codec.encode(2 * POINTS, np.array(FACES, np.uint32), tex_coord=down, quantization_bits=16)
+    numbers = {entry["attribute_type"]: entry["unique_id"] for entry in codec.decode(stored).attributes}
+    path = tmp_path / "draco.glb"
+    path.write_bytes(make_draco_glb(stored, numbers[0], numbers[3]))
+    assert _triangles(read_mesh(path)) == _triangles(_square())
+    path.write_bytes(make_draco_glb(stored[:20]))
+    with pytest.raises(FormatError, match="its Draco geometry is damaged"):
+        read_mesh(path)
+
+
+def test_draco_without_its_library_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "DracoPy", None)
+    path = tmp_path / "draco.glb"
+    path.write_bytes(make_draco_glb(b"DRACO"))
+    with pytest.raises(FormatError, match=r"compressed \(Draco\), which needs DracoPy: pip install 'olatkit\[sim\]'.*OBJ"):
+        read_mesh(path)
+
+
 def test_empty_triangles_are_left_out(tmp_path: Path) -> None:
     path = tmp_path / "mesh.obj"
     path.write_text(_obj("f 1 2 3\nf 1 1 4"))
@@ -148,7 +197,7 @@ BAD = {
     "kind.ply": (_ply("ascii").replace(b"ascii", b"ebcdic"), "PLY format 'ebcdic' is not known"),
     "header.ply": (b"ply\nformat ascii 1.0\n", "header has no end"),
     "type.ply": (_ply("ascii").replace(b"float x", b"quad x"), "damaged mesh"),
-    "draco.glb": (make_glb({"extensionsRequired": ["KHR_draco_mesh_compression"]}), r"compressed \(Draco\).*as OBJ"),
+    "meshopt.glb": (make_glb({"extensionsRequired": ["EXT_meshopt_compression"]}), r"compressed \(meshopt\).*as OBJ"),
     "cut.glb": (make_glb()[:-9], "truncated: "),
     "old.glb": (make_glb().replace(b"glTF\2", b"glTF\1"), "glTF version 1, expected 2"),
     "broken.glb": (make_glb().replace(b'{"asset"', b'["asset"'), "damaged mesh"),
