@@ -87,8 +87,8 @@ def record(
     out: Path, size: tuple[int, int], seconds: float, subject_seed: int, seed: int, speed_px: float, expression: float,
     face_model: Path | None, mesh: Path | None, texture: Path | None, flip_texture: bool, mesh_turn: str,
     mesh_zoom: float, rig_path: Path | None, schedule_path: Path | None, phase: str, crosstalk: float, ambient: float,
-    flicker: float, drop: float, bad_pixels: float, bits: int, read_noise: float, truth: str, device: str, workers: int | None,
-    overwrite: bool,
+    flicker: float, drop: float, bad_pixels: float, bits: int, read_noise: float, truth: str, device: str,
+    workers: int | None, overwrite: bool,
 ) -> None:
     """Record one take."""
     import numpy as np
