@@ -17,7 +17,7 @@ from olatkit.errors import ConfigError, FormatError, OlatkitError
 from olatkit.io.banks import LightingBank, write_bank
 from olatkit.io.environments import examine_environment, file_rotation
 from olatkit.io.outputs import refuse_existing, whole_file
-from olatkit.jobs.schedulers import Progress, run_tasks, task_path
+from olatkit.jobs.schedulers import Progress, as_given, run_tasks, task_path
 from olatkit.render.bank import hold_out, make_entry, scene_name
 from olatkit.wording import counted
 
@@ -102,7 +102,7 @@ def build_bank(
     the same content one is kept: a copy under another name could otherwise stand on both sides of the split.
     """
     config = config or BankConfig()
-    folder, out = task_path(folder, scheduler), task_path(out, scheduler)
+    folder, out = Path(folder), Path(out)
     refuse_existing(out, overwrite=overwrite)
     try:
         file_rotation(config.center, config.up)
@@ -115,12 +115,15 @@ def build_bank(
     todo = [i for i, part in enumerate(parts) if not part.is_file()]
     parts_folder.mkdir(parents=True, exist_ok=True)
     batches = [todo[i : i + MAPS_PER_TASK] for i in range(0, len(todo), MAPS_PER_TASK)]
-    tasks = [([str(files[i]) for i in batch], [str(parts[i]) for i in batch], config.reading) for batch in batches]
+    tasks = [
+        (*([str(task_path(paths[i], scheduler)) for i in batch] for paths in (files, parts)), config.reading)
+        for batch in batches
+    ]
     done = run_tasks(
         reduce_maps, tasks, scheduler=scheduler, workers=workers, weights=[len(batch) for batch in batches],
-        progress=progress,
+        progress=progress, given=[folder, out],
     )
-    bad = tuple(line for lines in done for line in lines)
+    bad = tuple(as_given(line, [folder]) for lines in done for line in lines)
     if bad and not config.skip_bad:
         more = f" and {counted(len(bad) - 1, 'more file')}" if len(bad) > 1 else ""
         raise FormatError(f"{bad[0]}{more}: repair or remove, or leave such files out with --skip-bad; done and waiting in "

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +11,10 @@ from olatkit.io.outputs import copy_file
 from olatkit.io.run_lock import running_alone
 from olatkit.io.shard_index import BANK, BUILD, INDEX, ShardEntry, ShardIndex, TakeEntry, read_index, write_index
 from olatkit.io.shard_writing import file_sha256
+from olatkit.jobs.held_warnings import held_warnings
 from olatkit.jobs.schedulers import Progress, run_tasks, task_path
 from olatkit.jobs.shard_making import find_take_kappa, make_shard, whole_shard
-from olatkit.jobs.shard_plan import SetPlan, ShardConfig, plan_shards, settings_of, write_plan
+from olatkit.jobs.shard_plan import MODELS, SetPlan, ShardConfig, plan_shards, settings_of, write_plan
 from olatkit.learn.lightings import maps_for, open_sampler
 from olatkit.wording import counted
 
@@ -74,35 +76,41 @@ def build_shards(
     Notes
     -----
     Equal takes and settings give equal bytes, whoever works and however often it was interrupted. A second build in the
-    folder is refused while one runs.
+    folder is refused while one runs. Warnings are told once the build is accepted; a refusal comes alone.
     """
-    out = task_path(out, scheduler)
+    out = Path(out)
     config = config or ShardConfig()
-    plan = plan_shards(
-        takes, config, bank_sha256=file_sha256(_readable(bank)) if bank else "", subjects=subjects, truths=truths,
-        scheduler=scheduler,
-    )
-    if bank is not None:
-        for split in sorted({take.split for take in plan.takes if config.bake}) or ["train"]:
-            open_sampler(bank, maps_for(split), config.lighting)  # says now what the tasks would say later
-    if _is_finished(out, plan, overwrite):
-        say("all shards are there already")
-        return _summary(out, plan, len(plan.shards))
-    with running_alone(out / BUILD):
-        _prepare(out, plan, bank, overwrite)
-        folder, numbers = str(out), range(len(plan.shards))
+    given = [out, *takes, *truths, *(path for name in MODELS if (path := getattr(config.labels, name)))]
+    with ExitStack() as run:
+        with held_warnings():
+            plan = plan_shards(
+                takes, config, bank_sha256=file_sha256(_readable(bank)) if bank else "", subjects=subjects,
+                truths=truths, scheduler=scheduler,
+            )
+            if bank is not None:
+                for split in sorted({take.split for take in plan.takes if config.bake}) or ["train"]:
+                    open_sampler(bank, maps_for(split), config.lighting)  # says now what the tasks would say later
+            finished = _is_finished(out, plan, overwrite)
+            if not finished:
+                run.enter_context(running_alone(out / BUILD))
+                _prepare(out, plan, bank, overwrite)
+        if finished:
+            say("all shards are there already")
+            return _summary(out, plan, len(plan.shards))
+        folder, numbers = str(task_path(out, scheduler)), range(len(plan.shards))
         whole = {number for number in numbers if whole_shard(out, plan, number) is not None}
         if whole:
             say(f"kept from an earlier run: {len(whole)} of {counted(len(plan.shards), 'shard')}")
         kappas = run_tasks(
             find_take_kappa, [(folder, plan.digest, take) for take in range(len(plan.takes))], scheduler=scheduler,
-            workers=workers, progress=bright_progress, say=say,
+            workers=workers, progress=bright_progress, say=say, given=given,
         )
         todo = [number for number in numbers if number not in whole]
         tasks = [(folder, plan.digest, number, kappas[plan.shards[number].take]) for number in todo]
         weights = [plan.shards[number].count for number in todo]
         run_tasks(
-            make_shard, tasks, scheduler=scheduler, workers=workers, weights=weights, progress=progress, say=say
+            make_shard, tasks, scheduler=scheduler, workers=workers, weights=weights, progress=progress, say=say,
+            given=given,
         )
         records = [whole_shard(out, plan, number) for number in numbers]
         _finish(out, plan, records, overwrite)

@@ -89,7 +89,7 @@ def import_photographs(
     OutputExistsError
         The take exists, or parts of an import with other settings, and ``overwrite`` is false.
     """
-    folder, out = task_path(folder, scheduler), task_path(out, scheduler)
+    folder, out = Path(folder), Path(out)
     parts = out.with_name(out.name + ".parts")
     goes_on = is_joined(parts, out)  # a run was killed when only the report was missing
     for path in (out, *([report_path(out)] if report else [])):
@@ -108,14 +108,14 @@ def _run(
     join_progress: Progress | None,
 ) -> ImportSummary:
     """Make the parts that are missing, and join them unless that is done."""
-    _store_plan(parts, plan, overwrite)
+    _store_plan(parts, plan, task_path(plan.folder, where[0]), overwrite)
     names = [parts / f"{light:06d}.h5" for light in range(len(plan.pictures))]
     if is_joined(parts, out, plan.digest):
         return _summary(plan, out, len(names))
     todo = [light for light, name in enumerate(names) if not part_is_whole(name, plan.digest)]
     run_tasks(
-        _import_light, [(str(parts), plan.digest, light) for light in todo], scheduler=where[0], workers=where[1],
-        progress=progress,
+        _import_light, [(str(task_path(parts, where[0])), plan.digest, light) for light in todo], scheduler=where[0],
+        workers=where[1], progress=progress, given=[plan.folder, out],
     )
     join_light_parts(
         names, out, plan.header, plan.digest, overwrite=overwrite, progress=join_progress,
@@ -160,8 +160,8 @@ def _make_plan(folder: Path, manifest: Manifest, encoding: str, compression: str
     return _Plan(folder, pictures, manifest, header, size, digest)
 
 
-def _store_plan(parts: Path, plan: _Plan, overwrite: bool) -> None:
-    """Write the plan into the parts folder, or recognise that of an interrupted run."""
+def _store_plan(parts: Path, plan: _Plan, folder: Path, overwrite: bool) -> None:
+    """Write the plan into the parts folder, or recognise that of an interrupted run; ``folder`` as tasks find it."""
     stored = parts / "plan.json"
     if stored.exists() and json.loads(stored.read_text(encoding="utf-8")).get("digest") != plan.digest:
         if not overwrite:
@@ -171,7 +171,7 @@ def _store_plan(parts: Path, plan: _Plan, overwrite: bool) -> None:
         for part in parts.glob("*.h5*"):
             part.unlink()
     document = {
-        "command": "import", "source": str(plan.folder), "digest": plan.digest, "size": list(plan.size),
+        "command": "import", "source": str(folder), "digest": plan.digest, "size": list(plan.size),
         "pictures": [None if path is None else path.name for path in plan.pictures],
         "manifest": plan.manifest.model_dump(mode="json"), "rig": rig_to_document(plan.header.rig),
         "shape": list(plan.header.shape), "box": list(plan.header.box), "encoding": plan.header.encoding,

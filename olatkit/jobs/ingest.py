@@ -122,7 +122,7 @@ def ingest(
     CaptureError, ConfigError, FormatError
         The input cannot be made into imagesets; one line says why. No take is left behind.
     """
-    source, out = task_path(source, scheduler), task_path(out, scheduler)
+    source, out = Path(source), Path(out)
     parts = out.with_name(out.name + ".parts")
     goes_on = is_joined(parts, out)  # a run was killed when only the report was missing
     for path in (out, *([report_path(out)] if report else [])):
@@ -152,7 +152,8 @@ def ingest(
     header = _header(plan, stream, encoding, compression)
     content = hashlib.sha256(features.tobytes() + stream.times_s.tobytes() + repr(_stamps(source)).encode()).hexdigest()
     with running_alone(parts):
-        digest = store_plan(parts, plan, header, (source, transfer, content), overwrite)
+        whole_parts = str(task_path(parts, scheduler))
+        digest = store_plan(parts, plan, header, (task_path(source, scheduler), transfer, content), overwrite)
         names = [parts / f"{i:06d}.h5" for i in range(len(plan.references))]
         joined = is_joined(parts, out, digest)
         todo = [i for i, name in enumerate(names) if not (joined or part_is_whole(name, digest))]
@@ -161,13 +162,14 @@ def ingest(
         batches = _batches(todo, workers or default_workers(), longest)
         run_tasks(
             _make_imagesets,
-            [(str(parts), batch) for batch in batches],
+            [(whole_parts, batch) for batch in batches],
             scheduler=scheduler,
             workers=workers,
             weights=[len(batch) for batch in batches],
             progress=progress,
+            given=[source, out],
         )
-        _WORKSHOPS.drop(lambda key: key[0] == str(parts))
+        _WORKSHOPS.drop(lambda key: key[0] == whole_parts)
         if not joined:
             merge_parts(names, out, header, overwrite=overwrite, mark=lambda take: mark_joined(parts, take, digest))
         if report:
@@ -187,7 +189,8 @@ def scan_features(
 ) -> np.ndarray:
     """Features of all frames, shape (N, 3), read in parallel; zeros outside ``span``, whose frames are not read."""
     first, stop = span or (0, len(stream))
-    tasks = [(str(source), transfer, a, min(a + SCAN, stop)) for a in range(first, stop, SCAN)]
+    whole = str(task_path(source, scheduler))
+    tasks = [(whole, transfer, a, min(a + SCAN, stop)) for a in range(first, stop, SCAN)]
     found = run_tasks(
         _features,
         tasks,
@@ -195,6 +198,7 @@ def scan_features(
         workers=workers,
         weights=[b - a for _, _, a, b in tasks],
         progress=progress,
+        given=[source],
     )
     features = np.zeros((len(stream), 3))
     features[first:stop] = np.concatenate(found)

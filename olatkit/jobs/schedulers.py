@@ -3,7 +3,8 @@
 import importlib.metadata
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,15 @@ def task_path(path: str | os.PathLike[str], scheduler: str) -> Path:
     return Path(path) if scheduler in LOCAL else Path(path).resolve()
 
 
+def as_given(text: str, given: Iterable[str | os.PathLike[str]]) -> str:
+    """What a cluster's worker said, with files named as the user named them instead of whole."""
+    names = {str(Path(path).resolve()): str(path) for path in given}
+    if not names:
+        return text
+    longest_first = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+    return re.sub(rf"(?:{longest_first})(?![\w-])", lambda found: names[found[0]], text)
+
+
 def run_tasks(
     function: Callable[..., Any],
     tasks: Sequence[tuple],
@@ -34,6 +44,7 @@ def run_tasks(
     weights: Sequence[int] | None = None,
     progress: Progress | None = None,
     say: Callable[[str], object] | None = None,
+    given: Sequence[str | os.PathLike[str]] = (),
 ) -> list[Any]:
     """Call ``function(*task)`` for every task and return the results in order.
 
@@ -53,6 +64,8 @@ def run_tasks(
         Told after every task.
     say : callable (str), optional
         Told the address of the dashboard of 'processes', if it has one.
+    given : sequence of paths, optional
+        Files as the user named them; errors on a cluster, whose tasks have :func:`task_path`, are told with these names.
 
     Raises
     ------
@@ -83,7 +96,13 @@ def run_tasks(
     if scheduler == "threads":
         return _run_threads(function, tasks, workers or default_workers(), tell)
     if scheduler == "processes" or "://" in scheduler or Path(scheduler).is_file():
-        return _run_distributed(function, tasks, scheduler, workers or default_workers(), tell, say)
+        try:
+            return _run_distributed(function, tasks, scheduler, workers or default_workers(), tell, say)
+        except (OlatkitError, OSError) as error:
+            error.args = tuple(as_given(part, given) if isinstance(part, str) else part for part in error.args)
+            if isinstance(error, OSError) and isinstance(error.filename, str):
+                error.filename = as_given(error.filename, given)
+            raise
     raise ConfigError(
         f"scheduler {scheduler!r} is unknown, expected sync, threads, processes, tcp://host:port or a scheduler file"
     )

@@ -114,7 +114,7 @@ def plan_shards(
     Raises
     ------
     ConfigError
-        Takes of the same name, unknown subjects, a take smaller than the shards' pictures.
+        A take given twice, takes of the same name, unknown subjects, a take smaller than the shards' pictures.
     FormatError
         A take cannot be opened.
     """
@@ -164,7 +164,20 @@ def plan_shards(
 
 
 def take_names(paths: Sequence[Path]) -> list[str]:
-    """Names of takes from their files, with the folder's name where files have the same one."""
+    """Names of takes from their files, with the folder's name where files have the same one.
+
+    Raises
+    ------
+    ConfigError
+        A take is given twice, or takes of one name are in folders of one name.
+    """
+    once: dict[Path, Path] = {}
+    for path in paths:
+        place = Path(path).resolve()
+        if place in once:
+            other = "" if once[place] == Path(path) else f", the other time as {once[place]}"
+            raise ConfigError(f"{path}: the take was given twice{other}; give it once")
+        once[place] = Path(path)
     plain = [Path(path).name.removesuffix(".h5").removesuffix(".olat") for path in paths]
     full = [f"{Path(path).resolve().parent.name}-{name}" for path, name in zip(paths, plain, strict=True)]
     names = [long if plain.count(name) > 1 else name for name, long in zip(plain, full, strict=True)]
@@ -257,16 +270,17 @@ def _settle_labels(config: ShardConfig, truth: bool, scheduler: str) -> tuple[Sh
 
     The backend is decided here: 'auto' would be decided by what each worker finds.
     """
-    given = {name: task_path(path, scheduler) for name in MODELS if (path := getattr(config.labels, name)) is not None}
+    given = {name: path for name in MODELS if (path := getattr(config.labels, name)) is not None}
     digest = hashlib.sha256()
     for name, path in given.items():
         if name != "models":
-            if not path.is_file():
+            if not Path(path).is_file():
                 raise ConfigError(f"labels.{name}: {path} is no file")
             digest.update(f"{name} {file_sha256(path)}".encode())
-    labels = config.labels.model_copy(update={name: str(path) for name, path in given.items()})
-    labels = labels.model_copy(update={"parsing": make_labeller(labels, {} if truth else None).name})
-    return config.model_copy(update={"labels": labels}), digest.hexdigest() if given else ""
+    settled = {name: str(task_path(path, scheduler)) for name, path in given.items()}
+    settled["parsing"] = make_labeller(config.labels, {} if truth else None).name
+    return config.model_copy(update={"labels": config.labels.model_copy(update=settled)}), (
+        digest.hexdigest() if given else "")
 
 
 def _content(config: ShardConfig, bank_sha256: str, models_sha256: str) -> str:

@@ -96,7 +96,7 @@ def simulate_set(
     Run it again after an interruption: whole takes and whole imagesets are kept. More subjects can be added later,
     and only theirs are made. Equal plans give equal bytes on one device, whoever works.
     """
-    out = task_path(out, scheduler)
+    out = Path(out)
     whole = [_is_whole(out, plan, actor) for actor in plan.actors]
     for actor, there in zip(plan.actors, whole, strict=True):
         if take_path(out, actor.name).exists() and not there and not overwrite:
@@ -110,8 +110,8 @@ def simulate_set(
         write_set(out, plan)
         todo = [number for number, there in enumerate(whole) if not there]
         run_tasks(
-            make_actor, [(str(out), number) for number in todo], scheduler=scheduler, workers=workers,
-            weights=[plan.imagesets] * len(todo), progress=progress,
+            make_actor, [(str(task_path(out, scheduler)), number) for number in todo], scheduler=scheduler, workers=workers,
+            weights=[plan.imagesets] * len(todo), progress=progress, given=[out],
         )
     takes = tuple(take_path(out, actor.name) for actor in plan.actors)
     return SetSummary(out, takes, plan.imagesets * len(takes), sum(whole))

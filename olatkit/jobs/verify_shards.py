@@ -35,16 +35,18 @@ def verify_shards(
     FormatError
         There is no index, or it cannot be read.
     """
-    folder = task_path(folder, scheduler)
+    folder = Path(folder)
     index = read_index(folder)
     problems = []
     if index.bank_sha256 and (not (folder / BANK).is_file() or file_sha256(folder / BANK) != index.bank_sha256):
         problems.append(f"{BANK}: missing, or not the one that the index names")
     known = {shard.file for shard in index.shards}
     problems += [f"{path.name}: not in the index" for path in sorted(folder.glob("shard-*.h5")) if path.name not in known]
-    tasks = [(str(folder), number) for number in range(len(index.shards))]
+    tasks = [(str(task_path(folder, scheduler)), number) for number in range(len(index.shards))]
     weights = [shard.imagesets for shard in index.shards]
-    found = run_tasks(check_shard, tasks, scheduler=scheduler, workers=workers, weights=weights, progress=progress)
+    found = run_tasks(
+        check_shard, tasks, scheduler=scheduler, workers=workers, weights=weights, progress=progress, given=[folder]
+    )
     ticks = {shard.file: span for shard, (_, span) in zip(index.shards, found, strict=True)}
     for lines, _ in found:
         problems += lines

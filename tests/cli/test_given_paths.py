@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from distributed import LocalCluster
 from photographs import directions, manifest, sphere, write_photographs
 from small_shards import write_small_bank, write_sphere_take
 from small_take import FRAMES, write_take
@@ -73,6 +74,35 @@ def test_outputs_are_named_as_given(say, words: tuple[str, ...], said: str) -> N
 
 def test_processes_find_what_was_given(say) -> None:
     assert "t.olat.h5: 7 imagesets" in say(*INGEST, "t.olat.h5", "--scheduler", "processes", "--workers", "1")
+
+
+@pytest.fixture(scope="module")
+def address():
+    """A cluster's scheduler."""
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None, protocol="tcp", host="127.0.0.1",
+    ) as cluster:
+        yield cluster.scheduler_address
+
+
+def test_a_cluster_gets_whole_paths_and_the_user_reads_those_given(say, here: Path, address: str) -> None:
+    where = ("--scheduler", address)
+    assert "t.olat.h5: 7 imagesets" in say(*INGEST, "t.olat.h5", *where)
+    photos = ("import", "photos", "-m", "photos/manifest.yaml", "-o")
+    assert "p.olat.h5: 1 imageset of 6 lights" in say(*photos, "p.olat.h5", *where)
+    assert "b.h5" in say("bank", "build", "maps", "-o", "b.h5", *where).splitlines()
+    assert "set: 1 imageset of 1 subject" in say(
+        "simulate", "set", "--subjects", "1", "--imagesets", "1", "--size", "16", *where)
+    assert "s: 2 imagesets in 1 shard" in say(*SHARDS, "s", *where)
+    assert "s: all hashes and laws hold" in say("shards", "verify", "s", *where)
+    assert "olatkit: s: holds a shard set made from other takes" in say(*SHARDS, "s", "--set", "tile=16", *where, code=1)
+    cine = here / "stage/take.cine"
+    cine.write_bytes(cine.read_bytes()[: cine.stat().st_size // 2])
+    assert "olatkit: stage/take.cine: " in say(*INGEST, "u.olat.h5", *where, code=1)
+    (here / "photos/light_002.png").write_bytes(b"no picture")
+    assert "olatkit: photos/light_002.png: not an image" in say(*photos, "q.olat.h5", *where, code=1)
+    (here / "maps/m1.exr").write_bytes(b"no map")
+    assert "olatkit: maps/m1.exr: not an image" in say("bank", "build", "maps", "-o", "c.h5", *where, code=1)
 
 
 def test_errors_name_files_as_given(say, here: Path) -> None:

@@ -1,7 +1,9 @@
 """What a build of shards does not do, and how it says so."""
 
 import json
+import logging
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from olatkit.io.hdf5_files import hdf5
 from olatkit.io.shard_index import read_index
 from olatkit.io.shards import ShardReader
 from olatkit.jobs.build_shards import build_shards
+from olatkit.jobs.held_warnings import held_warnings
 from olatkit.jobs.shard_plan import assign_splits, plan_shards, settings_of, take_names, write_plan
 from olatkit.jobs.verify_shards import verify_shards
 
@@ -93,6 +96,33 @@ def test_the_backend_is_decided_once(tmp_path):
     assert read_index(tmp_path / "s").takes[0].labels == "truth"
 
 
+def test_a_refusal_comes_without_warnings(tmp_path, caplog):
+    """That labels will be poor matters to a build that is made; one that is not says why in one line."""
+    write_sphere_take(tmp_path / "t.olat.h5", 2)
+    out, takes, labels = tmp_path / "s", [tmp_path / "t.olat.h5"], {"parsing": "auto", "models": str(tmp_path / "none")}
+    with pytest.raises(ConfigError, match="smaller than the shards' 64"):
+        build_shards(takes, out, small_config(size=64, labels=labels), scheduler="sync")
+    assert caplog.messages == []
+    build_shards(takes, out, small_config(labels=labels), scheduler="sync")
+    assert [text.split(":")[0] for text in caplog.messages] == ["labels know the foreground only"]
+    caplog.clear()
+    with pytest.raises(OutputExistsError):
+        build_shards(takes, out, small_config(tile=16, labels=labels), scheduler="sync")
+    (out / "index.json").unlink()
+    with pytest.raises(OutputExistsError):
+        build_shards(takes, out, small_config(tile=16, labels=labels), scheduler="sync")
+    assert caplog.messages == []
+
+
+def test_only_warnings_are_held_back(caplog):
+    log = logging.getLogger("olatkit.jobs")
+    with caplog.at_level(logging.INFO), held_warnings():
+        log.warning("kept")
+        log.info("at once")
+        assert caplog.messages == ["at once"]
+    assert caplog.messages == ["at once", "kept"]
+
+
 def write_truth_file(path, value):
     """Labels of a simulated take at the ticks of :func:`write_sphere_take`."""
     with hdf5().File(path, "w") as file:
@@ -113,7 +143,7 @@ def test_wrong_requests_are_one_line(built, tmp_path):
         ({"bank": None}, "give --bank"),
         ({"bank": built / "none.h5"}, "no such file"),
         ({"bank": take}, "bank"),
-        ({"takes": [take, take]}, "several takes are named"),
+        ({"takes": [take, take]}, r"take0\.olat\.h5: the take was given twice; give it once"),
         ({"takes": [built / "none.olat.h5"]}, "no such take"),
         ({"takes": []}, "no takes"),
         ({"subjects": {"x": "anna"}}, "take 'x' is not given"),
@@ -163,6 +193,17 @@ def test_splits_are_by_subject():
 def test_takes_of_one_name_are_told_apart_by_their_folders(tmp_path):
     paths = [tmp_path / "anna" / "take.olat.h5", tmp_path / "ben" / "take.olat.h5", tmp_path / "c.olat.h5"]
     assert take_names(paths) == ["anna-take", "ben-take", "c"]
+    with pytest.raises(ConfigError, match="several takes are named 'anna-take'; rename their files"):
+        take_names([tmp_path / "x" / "anna" / "take.olat.h5", tmp_path / "y" / "anna" / "take.olat.h5"])
+
+
+def test_a_take_given_twice_is_called_that(tmp_path, monkeypatch):
+    (tmp_path / "link.olat.h5").symlink_to("c.olat.h5")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"^c\.olat\.h5: the take was given twice; give it once$"):
+        take_names([Path("c.olat.h5"), Path("d.olat.h5"), Path("./c.olat.h5")])
+    with pytest.raises(ConfigError, match=r"^link\.olat\.h5: the take was given twice, the other time as c\.olat\.h5;"):
+        take_names([Path("c.olat.h5"), Path("link.olat.h5")])
 
 
 def test_a_bank_without_maps_for_the_split_is_named_before_any_work(built, tmp_path):

@@ -14,7 +14,7 @@ from distributed import LocalCluster
 from olatkit.errors import ConfigError, FormatError
 from olatkit.jobs import schedulers
 from olatkit.jobs.clusters import dashboard_link
-from olatkit.jobs.schedulers import run_tasks
+from olatkit.jobs.schedulers import as_given, run_tasks, task_path
 
 
 def square(n):
@@ -31,6 +31,10 @@ def fail(n):
 
 def opencv_threads():
     return cv2.getNumThreads()
+
+
+def fail_at(kind, path):
+    raise FormatError(f"{path}: damaged") if kind == "olatkit" else OSError(28, "No space left on device", f"{path}.part")
 
 
 TASKS = [(n,) for n in range(10)]
@@ -152,3 +156,25 @@ def test_processes_leave_no_word_on_the_screen(tmp_path, number, said):
     command = [sys.executable, str(tmp_path / "run.py"), number]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
+
+
+@pytest.mark.parametrize("kind", ["olatkit", "system"])
+def test_errors_of_a_cluster_name_files_as_given(kind, cluster, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    task = (kind, str(task_path("out/a.h5", cluster.scheduler_address)))
+    assert task[1] == str(tmp_path / "out/a.h5")
+    with pytest.raises((FormatError, OSError)) as caught:
+        run_tasks(fail_at, [task], scheduler=cluster.scheduler_address, given=["out/a.h5"])
+    if kind == "olatkit":
+        assert str(caught.value) == "out/a.h5: damaged"
+    else:
+        assert caught.value.filename == "out/a.h5.part"
+
+
+def test_names_are_put_back_whole(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    whole = str(tmp_path)
+    text = f"{whole}/s/shard-0.h5, {whole}/s, {whole}/stage/a.h5, {whole}/s-2/x"
+    assert as_given(text, ["s"]) == f"s/shard-0.h5, s, {whole}/stage/a.h5, {whole}/s-2/x"
+    assert as_given(f"{whole}/s/t.h5: bad", ["../" + tmp_path.name + "/s/t.h5", "s"]) == f"../{tmp_path.name}/s/t.h5: bad"
+    assert as_given(text, []) == text
