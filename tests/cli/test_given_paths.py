@@ -95,6 +95,7 @@ def test_a_cluster_gets_whole_paths_and_the_user_reads_those_given(say, here: Pa
         "simulate", "set", "--subjects", "1", "--imagesets", "1", "--size", "16", *where)
     assert "s: 2 imagesets in 1 shard" in say(*SHARDS, "s", *where)
     assert "s: all hashes and laws hold" in say("shards", "verify", "s", *where)
+    assert say("shards", "show", "s", "-o", "new/show").splitlines()[:2] == ["new/show/a.png", "new/show/a.mp4"]
     assert "olatkit: s: holds a shard set made from other takes" in say(*SHARDS, "s", "--set", "tile=16", *where, code=1)
     cine = here / "stage/take.cine"
     cine.write_bytes(cine.read_bytes()[: cine.stat().st_size // 2])
