@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no failure: no test is about time.
+settings.register_profile("olatkit", deadline=None)
+settings.load_profile("olatkit")
 
 # Tests that run side by side share the cores: libraries that start a thread per core in each would wait for each other.
 # Set before NumPy, numba and torch are imported, and inherited by commands that tests start.
