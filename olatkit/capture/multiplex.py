@@ -15,6 +15,8 @@ from olatkit.errors import CaptureError
 
 log = logging.getLogger(__name__)
 
+_LEAST_NOISE = 1e-5  # of full scale: below a step of 16 bits
+
 
 def multiplex_gain(drive: np.ndarray) -> float:
     """Noise of single-light frames over that of inverted frames at equal exposure and additive noise.
@@ -80,7 +82,8 @@ def _weighted(drive: np.ndarray, flat: np.ndarray, solved: np.ndarray, config: I
     cancels = np.linalg.svd(drive)[0][:, drive.shape[1] :].T  # N, (S - L, S)
     if not len(cancels):
         return solved
-    read, inverse = (config.read_noise_e / config.full_well_e) ** 2, np.linalg.pinv(drive)
+    # Without read noise dark frames would have no variance at all, and nothing could be divided by it.
+    read, inverse = max(config.read_noise_e / config.full_well_e, _LEAST_NOISE) ** 2, np.linalg.pinv(drive)
     for _ in range(2):
         out = np.empty_like(solved)
         for start in range(0, flat.shape[1], 512):

@@ -101,7 +101,7 @@ def plan_capture(
     rig, schedule : LightRig, LightingSchedule
         Of the same number of lights.
     features : ndarray, shape (N, 3)
-        :func:`olatkit.capture.moments.frame_features` of every frame.
+        :func:`olatkit.capture.moments.frame_features` of every frame; those outside ``span`` are not looked at.
     config : IngestConfig, optional
         Settings.
     phase : int, optional
@@ -136,18 +136,9 @@ def plan_capture(
     good[used] = ~find_bad_frames(features[used], ticks[used], schedule, estimate.phase)
     calibration = _calibration(stream, config, size, camera)
     shape = calibration.size or calibration.crop[2:]  # type: ignore[index]
+    none_yet = np.empty(0, np.int64)
     plan = CapturePlan(
-        rig,
-        schedule,
-        config,
-        calibration,
-        estimate.phase,
-        ticks,
-        good,
-        np.empty(0, np.int64),
-        np.empty(0, np.int64),
-        1.0,
-        shape,
+        rig, schedule, config, calibration, estimate.phase, ticks, good, none_yet, none_yet, 1.0, shape,
         Region(np.ones(shape, bool)),
     )
     plan = _with_region(plan, stream, used, box)

@@ -21,7 +21,7 @@ COMMANDS = {
     "calibrate": "Measure the stage: light directions and gains, colour, dark frame, crosstalk.",
     "export-lp": "Write a take's lights and pictures for tools of reflectance transformation imaging.",
     "import": "Turn photographs under one light each into a take.",
-    "info": "Explain any file of a capture: stream, take, rig, schedule, map.",
+    "info": "Explain any file: stream, take, rig, schedule, map, shards, training.",
     "ingest": "Demultiplex a high-speed capture into motion-compensated OLAT imagesets.",
     "models": "Get the small public models that face labels can use.",
     "normals": "Make normals, albedo, occlusion and a diffuse/specular split of a take.",

@@ -21,7 +21,7 @@ def read_config(model: type[Model], path: Path | None, overrides: tuple[str, ...
             loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror or error}") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        except (yaml.YAMLError, ValueError) as error:
             raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
         if loaded is not None and not isinstance(loaded, dict):
             raise ConfigError(
@@ -41,7 +41,7 @@ def read_config(model: type[Model], path: Path | None, overrides: tuple[str, ...
                 raise ConfigError(f"--set {item!r}: '{group}' is a value, not a group of settings")
         try:
             place[last] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError) as error:
             raise ConfigError(f"--set {item!r}: the value is not YAML: {' '.join(str(error).split())}") from error
     try:
         return model.model_validate(data)

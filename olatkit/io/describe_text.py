@@ -12,6 +12,7 @@ from olatkit.errors import FormatError
 from olatkit.io.facts import Description, Fact, file_size, number, size, text
 
 LONG = 70  # characters of a value that are shown
+_OWN_KEYS = ("path", "kind", "bytes")  # of every description for machines
 _TABLES = {"step": "metrics of a training", "method": "scores of an evaluation"}
 
 
@@ -21,7 +22,7 @@ def describe_yaml(path: Path) -> Description:
 
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise FormatError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(document, dict) or not document:
         raise FormatError(f"{path}: YAML without keys, expected settings, a light track or a manifest of photographs")
@@ -69,8 +70,11 @@ def table_kind(path: Path) -> str:
 
 def describe_table(path: Path) -> Description:
     """Metrics of a training, scores of an evaluation."""
-    with path.open(encoding="utf-8", errors="replace", newline="") as file:
-        header, *rows = csv.reader(file)
+    try:
+        with path.open(encoding="utf-8", errors="replace", newline="") as file:
+            header, *rows = csv.reader(file)
+    except csv.Error as error:
+        raise FormatError(f"{path}: no table ({error}), expected {table_kind(path)}") from error
     facts = [number("rows", len(rows), "", "rows"), Fact("columns", ", ".join(header), "columns", header)]
     if rows:
         facts.append(text("last row", ", ".join(rows[-1]), "last_row"))
@@ -94,5 +98,6 @@ def _entries(document: dict[str, Any]) -> list[Fact]:
     facts = []
     for key, value in document.items():
         shown = " ".join(str(value).split())
-        facts.append(Fact(str(key), shown if len(shown) <= LONG else f"{shown[:LONG]} ...", str(key), value))
+        name = f"{key}_" if key in _OWN_KEYS else str(key)
+        facts.append(Fact(str(key), shown if len(shown) <= LONG else f"{shown[:LONG]} ...", name, value))
     return facts

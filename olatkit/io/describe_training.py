@@ -64,11 +64,14 @@ def _metric_facts(path: Path) -> list[Fact]:
     """The newest measurements; none if there are none yet."""
     if not path.is_file():
         return []
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
     facts = []
-    for key, (label, form, unit) in _TOLD.items():
-        values = [row[key] for row in rows if row.get(key)]
-        if values:
-            facts.append(number(label, float(values[-1]), unit, key, form))
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        for key, (label, form, unit) in _TOLD.items():
+            values = [row[key] for row in rows if row.get(key)]
+            if values:
+                facts.append(number(label, float(values[-1]), unit, key, form))
+    except (ValueError, csv.Error) as error:
+        raise FormatError(f"{path}: no metrics of a training ({error}); copy the file again") from error
     return facts

@@ -179,6 +179,8 @@ class Take(Sequence[Imageset]):
         with self._lock:
             if self._codes is None:
                 file = self._handle()
+                if file["codes"].shape != self.codes_shape:
+                    raise ValueError("another take lies there by now")
                 offset, size = (table[:, :, 0, 0, 0] for table in chunk_places(file["codes"]))
                 # HDF5's own descriptor: another take may lie at the path by now.
                 self._codes = OpenFile(os.dup(file.id.get_vfd_handle())), offset, size

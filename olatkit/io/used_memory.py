@@ -1,6 +1,7 @@
 """Memory for arrays, used again once nobody holds them: to get it from the system can cost more than to fill it."""
 
 import math
+import os
 import sys
 import threading
 
@@ -11,6 +12,8 @@ KEPT = 2  # pieces of memory; a reader fills one while another looks at what it 
 
 _LOCK = threading.Lock()
 _PIECES: list[np.ndarray] = []
+# A fork while another thread asks would leave the lock taken in the child for ever.
+os.register_at_fork(before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release)
 
 
 def _references(pieces: list[np.ndarray], number: int) -> int:

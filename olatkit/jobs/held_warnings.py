@@ -1,8 +1,11 @@
 """Warnings wait until work is accepted: what is refused says why in one line and nothing else."""
 
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+_ONE_BLOCK = threading.RLock()  # another one would find the logger cut off, and leave it so
 
 
 class _Keeper(logging.Handler):
@@ -23,13 +26,14 @@ class _Keeper(logging.Handler):
 def held_warnings() -> Iterator[None]:
     """Hold this package's warnings back until the block has ended; after an error they are not told."""
     logger, keeper = logging.getLogger("olatkit"), _Keeper()
-    before = logger.propagate
-    logger.addHandler(keeper)
-    logger.propagate = False
-    try:
-        yield
-    finally:
-        logger.removeHandler(keeper)
-        logger.propagate = before
+    with _ONE_BLOCK:
+        before = logger.propagate
+        logger.addHandler(keeper)
+        logger.propagate = False
+        try:
+            yield
+        finally:
+            logger.removeHandler(keeper)
+            logger.propagate = before
     for record in keeper.kept:
         logging.getLogger().handle(record)

@@ -32,7 +32,7 @@ def as_given(text: str, given: Iterable[str | os.PathLike[str]]) -> str:
     if not names:
         return text
     longest_first = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
-    return re.sub(rf"(?:{longest_first})(?![\w-])", lambda found: names[found[0]], text)
+    return re.sub(rf"(?<![\w./-])(?:{longest_first})(?![\w-])", lambda found: names[found[0]], text)
 
 
 def run_tasks(

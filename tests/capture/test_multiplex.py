@@ -95,6 +95,16 @@ def test_weighted_solution_is_that_of_the_normal_equations(frames, lit):
     np.testing.assert_allclose(out.reshape(lit, -1), expected, atol=1e-5)
 
 
+def test_weights_need_no_read_noise():
+    """A sensor that is said to have none, and pixels without any light."""
+    rng = np.random.default_rng(0)
+    drive = np.concatenate([np.eye(4), (rng.random((3, 4)) < 0.5).astype(float)])
+    exact = lights(0.9, (4, 3, 4, 3))
+    exact[:, 0] = 0
+    out = invert_drive(drive, coded(drive, exact), np.ones(4, bool), IngestConfig(solver="wls", read_noise_e=0))
+    np.testing.assert_allclose(out, exact, atol=1e-5)
+
+
 def test_aligned_codes_win_only_where_read_noise_rules():
     """Ten-electron images gain from the S-matrix; well exposed ones, dimmed to fit the well, lose."""
     for level, drive, wins in ((0.002, 1.0, True), (0.5, 0.02, False)):

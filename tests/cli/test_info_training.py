@@ -118,6 +118,20 @@ def test_settings_with_what_json_has_no_words_for(tmp_path: Path) -> None:
     assert found["limits"] == {"1": None, "b": [None, 2]}
 
 
+def test_settings_do_not_hide_what_a_file_is(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("path: b\nkind: c\nbytes: 1\n")
+    found = facts(tmp_path / "a.yaml")
+    assert (found["path"], found["kind"], found["bytes"]) == (str(tmp_path / "a.yaml"), "settings, YAML", 25)
+    assert (found["path_"], found["kind_"], found["bytes_"]) == ("b", "c", 1)
+
+
+def test_a_training_whose_metrics_are_damaged(tmp_path: Path) -> None:
+    (tmp_path / "train.yaml").write_text("variant: tiny\n")
+    (tmp_path / "metrics.csv").write_text("step,total\n1,o.5\n")
+    with pytest.raises(FormatError, match=r"metrics\.csv: no metrics of a training \(could not convert .*'o\.5'\)"):
+        describe(tmp_path)
+
+
 def test_a_matrix_is_told_row_by_row(tmp_path: Path) -> None:
     (tmp_path / "m.json").write_text(json.dumps(MATRIX))
     found = facts(tmp_path / "m.json")
@@ -129,7 +143,9 @@ def test_a_matrix_is_told_row_by_row(tmp_path: Path) -> None:
     ("set.json", '{"actors": [{"name": "a"}]}', r"no plan of a simulated set \('split'\)"),
     ("a.yaml", "- 1\n", "YAML without keys"),
     ("a.yaml", "a: [", "not YAML: "),
+    ("a.yaml", "day: 2024-13-45\n", "not YAML: month must be in"),
     ("a.csv", "hello\n", "columns"),
+    ("a.csv", 'step,"' + "a" * 200_000, "no table .*, expected metrics of a training"),
 ])
 def test_what_looks_like_one_but_is_none(tmp_path: Path, name: str, content: str, message: str) -> None:
     (tmp_path / name).write_text(content)

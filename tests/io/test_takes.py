@@ -304,6 +304,16 @@ def test_closing_gives_back_every_file(path):
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
+def test_a_closed_take_that_is_another_by_now_is_noticed(tmp_path):
+    path = write_take(tmp_path)
+    take = open_take(path)
+    take.close()
+    (tmp_path / "other").mkdir()
+    write_take(tmp_path / "other", count=1).replace(path)
+    with pytest.raises(FormatError, match=r"imageset 2, light 0 cannot be read, the file is damaged: another take lies"):
+        take.read_box(2)
+
+
 def test_pickle_carries_the_path_alone(path):
     take = open_take(path)
     take[0]

@@ -1,6 +1,8 @@
 """Memory is used again when nobody holds it, and never before."""
 
+import multiprocessing
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -68,3 +70,25 @@ def test_threads_never_share_memory():
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_fork_while_another_thread_asks_can_ask_too():
+    taken = threading.Event()
+
+    def ask_slowly():
+        with used_memory._LOCK:
+            taken.set()
+            time.sleep(0.3)
+
+    thread = threading.Thread(target=ask_slowly)
+    thread.start()
+    taken.wait()
+    child = multiprocessing.get_context("fork").Process(target=empty_array, args=((300, 300), np.uint8))
+    child.start()
+    thread.join()
+    child.join(20)
+    hangs = child.is_alive()
+    child.kill()
+    assert not hangs
+    assert child.exitcode == 0

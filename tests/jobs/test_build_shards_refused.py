@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,28 @@ def test_only_warnings_are_held_back(caplog):
         log.info("at once")
         assert caplog.messages == ["at once"]
     assert caplog.messages == ["at once", "kept"]
+
+
+def test_warnings_are_heard_after_blocks_of_two_threads(caplog):
+    """They would overlap if one did not wait for the other: who enters second must not keep the logger cut off."""
+    entered, leave = threading.Event(), threading.Event()
+
+    def hold(log_first):
+        with held_warnings():
+            if log_first:
+                entered.set()
+                leave.wait(10)
+
+    threads = [threading.Thread(target=hold, args=(first,)) for first in (True, False)]
+    threads[0].start()
+    assert entered.wait(10)
+    threads[1].start()
+    threads[1].join(0.1)
+    leave.set()
+    for thread in threads:
+        thread.join(10)
+    logging.getLogger("olatkit.jobs").warning("heard")
+    assert caplog.messages == ["heard"]
 
 
 def write_truth_file(path, value):

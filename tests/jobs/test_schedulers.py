@@ -178,3 +178,4 @@ def test_names_are_put_back_whole(tmp_path, monkeypatch):
     assert as_given(text, ["s"]) == f"s/shard-0.h5, s, {whole}/stage/a.h5, {whole}/s-2/x"
     assert as_given(f"{whole}/s/t.h5: bad", ["../" + tmp_path.name + "/s/t.h5", "s"]) == f"../{tmp_path.name}/s/t.h5: bad"
     assert as_given(text, []) == text
+    assert as_given(f"/mnt{whole}/s/t.h5: bad", ["s"]) == f"/mnt{whole}/s/t.h5: bad"
