@@ -265,6 +265,14 @@ def test_settings_that_do_not_go_together(refused):
     assert message == "settings: size 100 is not a multiple of the tile, 32"
 
 
+def test_settings_with_a_date_that_is_none(folder, tmp_path, refused):
+    said = "--set 'mode=2024-13-45': the value is not YAML: month must be in 1..12"
+    assert said in refused(*arguments(folder, tmp_path / "o.olat.h5", "--set", "mode=2024-13-45"))
+    (tmp_path / "c.yaml").write_text("mode: 2024-13-45")
+    message = refused(*arguments(folder, tmp_path / "o.olat.h5", "--config", str(tmp_path / "c.yaml")))
+    assert "c.yaml: not YAML: month must be in 1..12" in message
+
+
 @pytest.mark.parametrize("content, called", [("some notes", "plain text"), ("- mode: blend", "a list"), ("7", "a number")])
 def test_settings_that_are_none(folder, tmp_path, refused, content, called):
     (tmp_path / "c.yaml").write_text(content)

@@ -56,7 +56,8 @@ def test_contradictions(tmp_path: Path, changes: dict, message: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("a: [", "not YAML"), ("- 1", "holds a list"), ("pictures: 3\nlights: {}", "key 'pictures'"), ("", "holds nothing")],
+    [("a: [", "not YAML"), ("a: 2024-13-45", "not YAML: month"), ("- 1", "holds a list"),
+     ("pictures: 3\nlights: {}", "key 'pictures'"), ("", "holds nothing")],
 )
 def test_other_files(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "m.yaml").write_text(text)

@@ -125,22 +125,21 @@ def test_only_warnings_are_held_back(caplog):
 
 
 def test_warnings_are_heard_after_blocks_of_two_threads(caplog):
-    """They would overlap if one did not wait for the other: who enters second must not keep the logger cut off."""
-    entered, leave = threading.Event(), threading.Event()
+    """One waits for the other: who enters second and leaves last must not keep the logger cut off."""
+    entered, leave = [threading.Event(), threading.Event()], [threading.Event(), threading.Event()]
 
-    def hold(log_first):
+    def hold(number):
         with held_warnings():
-            if log_first:
-                entered.set()
-                leave.wait(10)
+            entered[number].set()
+            leave[number].wait(10)
 
-    threads = [threading.Thread(target=hold, args=(first,)) for first in (True, False)]
+    threads = [threading.Thread(target=hold, args=(number,)) for number in range(2)]
     threads[0].start()
-    assert entered.wait(10)
+    assert entered[0].wait(10)
     threads[1].start()
-    threads[1].join(0.1)
-    leave.set()
-    for thread in threads:
+    assert not entered[1].wait(0.1)
+    for thread, event in zip(threads, leave, strict=True):
+        event.set()
         thread.join(10)
     logging.getLogger("olatkit.jobs").warning("heard")
     assert caplog.messages == ["heard"]

@@ -242,7 +242,8 @@ def test_track_on_one_imageset_is_as_long_as_it_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text, message", [
-    ("lamps: [", "not YAML"), ("maps: [{map: none.exr}]", r"red.yaml: map 'none.exr' is not there"),
+    ("lamps: [", "not YAML"), ("lamps: 2024-13-45", "not YAML: month"),
+    ("maps: [{map: none.exr}]", r"red.yaml: map 'none.exr' is not there"),
     ("maps: [{map: a, brightness: 2}]", "unknown key 'maps.0.brightness'"), ("[]", "valid dictionary"),
     ("lamps: [{keys: [{color: red}]}]", "'lamps.0.keys.0.color': 'red' is no colour"),
     ("lamps: [{keys: [{yaw_deg: left}]}]", "'lamps.0.keys.0.yaw_deg' is 'left'"),
