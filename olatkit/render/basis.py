@@ -20,7 +20,8 @@ class LightingBasis:
     Parameters
     ----------
     imageset : Imageset or ndarray, shape (L, H, W, 3)
-        Linear images, one per light; with precision sqrt12 also uint16 codes, as :meth:`Take.read_codes` gives them.
+        Linear images, one per light; with precision sqrt12 also uint16 codes, 0 to 4095, as
+        :meth:`Take.read_codes` gives them; other precisions take such numbers for light.
     device : str
         "cpu", or a torch device such as "cuda": the images are copied to it once and stay there.
     precision : {"float32", "bfloat16", "sqrt12"}

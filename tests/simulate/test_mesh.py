@@ -55,7 +55,7 @@ def write_texture(path: Path) -> Path:
     """Smooth colours that tell every place from every other."""
     u, v = np.meshgrid(np.linspace(0, 1, 256), np.linspace(0, 1, 128))
     red, green = 120 + 80 * np.sin(2 * np.pi * 3 * u), 120 + 80 * np.sin(np.pi * 5 * v)
-    cv2.imwrite(str(path), np.stack([np.full_like(u, 90), green, red], -1).astype(np.uint8))
+    cv2.imwrite(str(path), np.stack([60 + 60 * v, green, red], -1).astype(np.uint8))
     return path
 
 
@@ -130,6 +130,7 @@ def test_the_command_refuses_half_a_mesh(tmp_path: Path, folder: Path) -> None:
     result = CliRunner().invoke(command, [str(tmp_path / "o"), "--texture", str(folder / "colour.png")])
     assert result.exit_code == 2
     assert "--texture needs --mesh" in result.output
+    assert "--flip-texture needs --mesh" in CliRunner().invoke(command, [str(tmp_path / "o"), "--flip-texture"]).output
     result = CliRunner().invoke(command, [str(tmp_path / "o"), "--mesh", "x.obj", "--mesh-turn", "1,2"])
     assert result.exit_code == 2
     assert "expected three numbers" in result.output
@@ -283,10 +284,13 @@ def test_peak_speed_is_as_asked(ball: MeshSubject) -> None:
     assert max(speeds) == pytest.approx(80, rel=0.05)  # sampled times and the nonlinear rotation
 
 
-def test_the_texture_stands_upright(ball: MeshSubject, folder: Path) -> None:
-    still = MeshSubject(folder / "ball.obj", SIZE, texture=folder / "colour.png", speed_px=0)
-    albedo = _albedo(still, 0.0)
-    stored = cv2.imread(str(folder / "colour.png"))[..., ::-1] / 255.0
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.usefixtures("ball")
+def test_the_texture_stands_upright(folder: Path, tmp_path: Path, flip: bool) -> None:
+    picture = cv2.imread(str(folder / "colour.png"))
+    cv2.imwrite(str(tmp_path / "c.png"), picture[::-1] if flip else picture)
+    still = MeshSubject(folder / "ball.obj", SIZE, texture=tmp_path / "c.png", flip_texture=flip, speed_px=0)
+    albedo, stored = _albedo(still, 0.0), picture[..., ::-1] / 255.0
     linear = np.where(stored > 0.04045, ((stored + 0.055) / 1.055) ** 2.4, stored / 12.92)
     for row, column in ((36, 32), (20, 40), (50, 25)):
         # Half a pixel of the texture's own slope.
