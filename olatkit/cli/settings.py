@@ -46,7 +46,10 @@ def read_config(model: type[Model], path: Path | None, overrides: tuple[str, ...
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(_explain(model, error, str(path) if path else "--set")) from error
+        loc = error.errors()[0]["loc"]
+        keys = [tuple(item.partition("=")[0].strip().split(".")) for item in overrides]
+        by_hand = path is None or (bool(loc) and any(loc[: len(key)] == key for key in keys))
+        raise ConfigError(_explain(model, error, "--set" if by_hand else str(path))) from error
 
 
 def _explain(model: type[BaseModel], error: ValidationError, source: str) -> str:

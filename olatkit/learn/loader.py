@@ -131,6 +131,7 @@ class ShardLoader:
             prefetch_factor=self.ahead if self.workers else None, pin_memory=self.device.type == "cuda",
             multiprocessing_context=self.start_method if self.workers else None,
             worker_init_fn=partial(_begin_reading, number, pieces),
+            generator=torch.Generator(),  # else every start, a resumed one too, moves the training's random numbers
         )
         try:
             for read in loader:

@@ -55,7 +55,7 @@ class Logbook:
     folder : Path
         The run's folder.
     after : int
-        Rows of later steps are dropped: a resumed run repeats them. 0 starts anew.
+        Rows, pictures and events of later steps are dropped: a resumed run repeats them. 0 starts anew.
     tensorboard : bool
         Write TensorBoard events too, if the package is installed.
     """
@@ -68,6 +68,10 @@ class Logbook:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
             writer.writerows(rows)
+        for picture in (folder / "pictures").glob("step-*.png"):
+            number = picture.stem.removeprefix("step-")
+            if number.isdecimal() and int(number) > after:
+                picture.unlink()
         self._events = _open_events(folder, after) if tensorboard else None
 
     def add_row(self, step: int, values: Mapping[str, float]) -> None:
@@ -111,4 +115,4 @@ def _open_events(folder: Path, after: int) -> Any:
     except ImportError:
         log.warning("TensorBoard is not installed (pip install 'olatkit[train]'): curves go to metrics.csv only")
         return None
-    return SummaryWriter(folder / "tensorboard", purge_step=after + 1 if after else None)
+    return SummaryWriter(folder / "tensorboard", purge_step=after + 1)

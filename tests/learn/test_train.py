@@ -132,6 +132,9 @@ def test_tensorboard_gets_scalars_and_pictures(tmp_path: Path) -> None:
     assert {"total", "basic", "temporal", "psnr"} <= set(events.Tags()["scalars"])
     assert [event.step for event in events.Scalars("total")] == [1, 2]
     assert events.Tags()["images"] == ["samples"]
+    train(tiny_config(steps=1, report={"metrics_every": 1}), painted_batches, tmp_path, ALONE, overwrite=True)
+    events.Reload()  # what starts anew does not show the old run's curves
+    assert [event.step for event in events.Scalars("total")] == [1]
 
 
 def test_an_empty_mask_trains(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 import torch
 import yaml
 from click.testing import CliRunner
+from painted_runs import same
 from small_shards import small_config, sphere_stage, write_small_bank, write_sphere_take
 
 from olatkit.cli.train import command
@@ -106,8 +107,7 @@ def test_resuming_reads_the_next_samples(shards: Path, settings: Path, tmp_path:
         path.unlink()
     assert find_checkpoints(parts)[-1].name == "step-0000002.pt"
     _run(shards, "--config", settings, "-o", parts, "--device", "cpu", "--set", "steps=3", "--resume", "--workers", "1")
-    first, second = (read_checkpoint(path)["network"] for path in (whole, parts))
-    assert all(torch.equal(first[name], second[name]) for name in first)
+    same(*({**read_checkpoint(path), "config": None, "path": None} for path in (whole, parts)))
 
 
 def test_baked_pairs_train_too(shards: Path, settings: Path, tmp_path: Path) -> None:
@@ -179,6 +179,8 @@ def test_bad_input_is_told_in_one_line(shards: Path, settings: Path, tmp_path: P
     )
     _fail(ConfigError, "unknown setting 'losses.temporl', expected one of losses.structure", shards, *usual,
           "--set", "losses.temporl=false")
+    _fail(ConfigError, r"^--set: setting 'stages.0.size' is 96: ", shards, *usual,
+          "--set", "stages=[{size: 96, batch: 1, share: 1}]")
     _fail(FormatError, "no such file; make a bank", shards, *usual, "--bank", tmp_path / "none.h5")
     assert not (tmp_path / "run").exists()
 

@@ -76,10 +76,12 @@ def test_a_finished_run_is_not_replaced_unasked(run: Path) -> None:
     assert (run / "metrics.csv").read_bytes() == before
 
 
-def test_starting_anew_removes_old_checkpoints_and_nothing_else(tmp_path: Path) -> None:
+def test_starting_anew_removes_the_old_run_and_nothing_else(tmp_path: Path) -> None:
     train(tiny_config(steps=2), painted_batches, tmp_path, ALONE)
     (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "pictures" / "step-last.png").write_text("mine")
     train(tiny_config(steps=1), painted_batches, tmp_path, ALONE, overwrite=True)
+    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == ["step-0000001.png", "step-last.png"]
     assert [path.name for path in find_checkpoints(tmp_path)] == ["step-0000001.pt"]
     assert (tmp_path / "notes.txt").read_text() == "mine"
     assert [row["step"] for row in read_rows(tmp_path)] == ["1"]
