@@ -14,7 +14,7 @@ device=${DEVICE:-cpu}
 mkdir -p "$out"
 
 # The actors: imagesets as a perfect stage would give them, and their true labels.
-olatkit simulate "$out/takes" --subjects "${SUBJECTS:-44}" --test-subjects "${TESTS:-4}" \
+olatkit simulate "$out/takes" --subjects "${SUBJECTS:-92}" --test-subjects "${TESTS:-4}" \
     --imagesets "${IMAGESETS:-12}" --size "${SIZE:-128}" --device "$device"
 
 # The light: a third of the maps is held out, by whole scenes.
