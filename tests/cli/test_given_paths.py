@@ -85,6 +85,7 @@ def address():
         yield cluster.scheduler_address
 
 
+@pytest.mark.slow
 def test_a_cluster_gets_whole_paths_and_the_user_reads_those_given(say, here: Path, address: str) -> None:
     where = ("--scheduler", address)
     assert "t.olat.h5: 7 imagesets" in say(*INGEST, "t.olat.h5", *where)

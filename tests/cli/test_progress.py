@@ -57,6 +57,7 @@ def interrupt(options: list[str], after: Path) -> str:
     return said.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_an_interrupted_simulation_says_what_is_left(tmp_path: Path) -> None:
     """Nothing is kept of a take that was not whole, so there is nothing to go on with; a set of actors goes on."""
     out = tmp_path / "o"

@@ -195,6 +195,7 @@ time.sleep(600)
 """
 
 
+@pytest.mark.slow
 def test_readers_end_when_the_training_is_killed(shard_folder):
     command = [sys.executable, "-c", _READS_FOR_EVER, str(shard_folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as training:

@@ -225,6 +225,7 @@ def test_an_existing_run_is_kept(shards: Path, settings: Path, tmp_path: Path) -
     assert find_checkpoints(run)[-1].name == "step-0000002.pt"
 
 
+@pytest.mark.slow
 def test_a_reading_process_that_is_killed_is_told(shards: Path, settings: Path, tmp_path: Path) -> None:
     """In a process of its own: torch's signal handler would raise in the tests that follow."""
     words = [sys.executable, "-m", "olatkit", "train", str(shards), "--config", str(settings), "-o", str(tmp_path / "run"),

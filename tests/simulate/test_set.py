@@ -65,6 +65,7 @@ def test_actors_differ_and_keep_their_names_when_the_cast_grows() -> None:
         draw_cast(3, 3)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_and_leaves_no_trace(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,6 +110,7 @@ def test_build_shards_reads_the_set(made: Path, tmp_path: Path) -> None:
     assert {0, 1} <= set(np.unique(reader.read("parse", row)).tolist())
 
 
+@pytest.mark.slow
 def test_the_command_makes_takes_or_recordings(tmp_path: Path) -> None:
     write_rig(tmp_path / "rig.json", default_rig(6))
     write_schedule(tmp_path / "cycle.json", _plan().schedule)

@@ -146,6 +146,7 @@ def test_peak_speed_is_as_asked(speed: float) -> None:
     assert peak == pytest.approx(speed, rel=0.03)  # sampled points and the nonlinear rotation
 
 
+@pytest.mark.slow
 def test_the_same_seed_is_the_same_person_and_others_differ() -> None:
     a, b, c = (Subject(seed, (48, 48)) for seed in (7, 7, 8))
     images = [s.relight(s.view(0.2), LIGHTS, np.ones((7, 3))) for s in (a, b, c)]

@@ -5,7 +5,7 @@ import threading
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from olatkit.vision.face_points import CHIN, FOREHEAD, JAW_LEFT, JAW_RIGHT, OVAL, fill
@@ -50,7 +50,8 @@ def test_priors_are_shares_and_put_things_where_they_are():
 
 
 @given(st.floats(2, 20), st.floats(2, 20), st.floats(-5, 105), st.floats(-5, 125))
-@settings(max_examples=40, deadline=None)
+@example(2.0, 2.0, 1.25, 1.234375)
+@settings(max_examples=40)
 def test_filling_counts_area(width, height, x, y):
     corners = np.array([[x, y], [x + width, y], [x + width, y + height], [x, y + height]])
     columns, rows = np.arange(SHAPE[1]), np.arange(SHAPE[0])
@@ -86,7 +87,7 @@ def test_colours_move_the_borders_to_where_they_are():
     by_colour = np.argmax(likelihoods, axis=0)
     wrong = (by_colour != truth)[person].mean()
     assert wrong < 0.06
-    assert wrong < 0.5 * (by_place != truth)[person].mean()
+    assert wrong < 0.6 * (by_place != truth)[person].mean()
 
 
 def test_mattes_settle_what_is_uncertain():
