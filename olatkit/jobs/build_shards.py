@@ -95,6 +95,9 @@ def build_shards(
                 run.enter_context(running_alone(out / BUILD))
                 _prepare(out, plan, bank, overwrite)
         if finished:
+            if (out / BUILD).is_dir():  # killed between its index and its end
+                run.enter_context(running_alone(out / BUILD))
+                _tidy(out, plan)
             say("all shards are there already")
             return _summary(out, plan, len(plan.shards))
         folder, numbers = str(task_path(out, scheduler)), range(len(plan.shards))
@@ -160,7 +163,7 @@ def _prepare(out: Path, plan: SetPlan, bank: Path | None, overwrite: bool) -> No
 
 
 def _finish(out: Path, plan: SetPlan, records: Sequence[dict | None], overwrite: bool) -> None:
-    """Write the index and remove what only the build needed."""
+    """Write the index, after which the set is whole."""
     missing = [shard.file for shard, record in zip(plan.shards, records, strict=True) if record is None]
     if missing:
         raise FormatError(f"{out / missing[0]}: was made, and is not there or damaged; run the same command again")
@@ -186,6 +189,11 @@ def _finish(out: Path, plan: SetPlan, records: Sequence[dict | None], overwrite:
         config.size, config.tile, config.bake, config.compression, plan.bank_sha256, takes, shards, settings
     )
     write_index(out, index, overwrite=overwrite)
+    _tidy(out, plan)
+
+
+def _tidy(out: Path, plan: SetPlan) -> None:
+    """Remove what only the build needed, and shards of a set that this one replaced."""
     known = {shard.file for shard in plan.shards}
     for old in out.glob("shard-*.h5"):
         if old.name not in known:

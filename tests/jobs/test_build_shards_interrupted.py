@@ -136,6 +136,9 @@ def kill_and_rerun(start, out, whole, times, seed):
         process.join()
         struck += process.exitcode == -signal.SIGKILL
         if (out / "index.json").exists():
+            if (out / "build").exists():  # killed between its index and its end
+                process = start()
+                process.join()
             assert contents(out) == whole
             shutil.rmtree(out)
             finished += 1
@@ -153,6 +156,21 @@ def test_killed_runs_end_in_the_same_bytes(built, tmp_path, server):
     kill_and_rerun(start, out, whole, 5, 1)
     build(built, out)
     assert contents(out) == whole
+
+
+def test_a_run_killed_after_its_index_is_tidied_by_the_next(built, tmp_path):
+    out, whole = tmp_path / "s", contents(built / "shards")
+    build(built, out)
+    (out / "build").mkdir()
+    for name in ("build/plan.json", "build/kappa.json.part", "shard-00099.h5"):
+        (out / name).write_text("{}")
+    said = []
+    build(built, out, say=said.append)
+    assert said == ["all shards are there already"]
+    assert contents(out) == whole
+    (out / "shard-00099.h5").touch()  # without a build that was killed, what is not ours stays
+    build(built, out)
+    assert (out / "shard-00099.h5").exists()
 
 
 @pytest.mark.slow
