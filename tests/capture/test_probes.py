@@ -38,6 +38,7 @@ def test_directions_seen_from_far_away() -> None:
     assert error.mean() < 0.08
 
 
+@pytest.mark.slow
 def test_directions_in_perspective() -> None:
     camera = Camera(640.0, (149.5, 149.5))
     ball, _ = trace(camera, np.array([0.05, 0.03, -1.0]), 0.16, SIZE)

@@ -66,12 +66,16 @@ def say(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     (("import", "photos", "-m", "photos/manifest.yaml", "-o", "p.olat.h5"), "p.olat.h5: 1 imageset of 6 lights"),
     (("bank", "build", "maps", "-o", "b.h5"), "\nb.h5\n"),
     ((*SHARDS, "s"), "s: 2 imagesets in 1 shard"),
-    (("simulate", "set", "--subjects", "1", "--imagesets", "1", "--size", "16"), "set: 1 imageset of 1 subject"),
+    pytest.param(
+        ("simulate", "set", "--subjects", "1", "--imagesets", "1", "--size", "16"), "set: 1 imageset of 1 subject",
+        marks=pytest.mark.slow,
+    ),
 ])
 def test_outputs_are_named_as_given(say, words: tuple[str, ...], said: str) -> None:
     assert said in "\n" + say(*words)
 
 
+@pytest.mark.slow
 def test_processes_find_what_was_given(say) -> None:
     assert "t.olat.h5: 7 imagesets" in say(*INGEST, "t.olat.h5", "--scheduler", "processes", "--workers", "1")
 

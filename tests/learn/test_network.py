@@ -246,6 +246,7 @@ def test_averaged_weights_follow_the_network(variant: str) -> None:
     assert max((a - n).abs().max() for a, n in zip(average.parameters(), network.parameters(), strict=True)) < 0.1
 
 
+@pytest.mark.slow
 def test_batch_statistics_are_those_of_the_averaged_weights() -> None:
     """They are gathered on what its own layers pass on; after enough batches it answers as with a batch's own ones."""
     average, image, light = make_average(_network("lite")), torch.rand(16, 3, 64, 64), torch.rand(16, 3, 16, 16)

@@ -39,6 +39,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_takes_are_exact(made: Path) -> None:
     plan = _plan()
     actor = plan.actors[1]

@@ -52,6 +52,7 @@ def test_exposure_is_as_stated(stage: Stage) -> None:
     assert np.percentile(stage.schedule.tracking_gain * olat.sum(0), 99.5) == pytest.approx(0.7, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_crosstalk_is_the_recursion_when_still(still: Subject, rig: LightRig, schedule: LightingSchedule) -> None:
     clean = Stage(still, rig, schedule)
     leaky = Stage(still, rig, schedule, disturbances=Disturbances(crosstalk=0.08))

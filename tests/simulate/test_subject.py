@@ -65,6 +65,7 @@ def test_coverage_agrees_with_labels(subject: Subject) -> None:
     assert (labels[alpha == 0] == 0).all()
 
 
+@pytest.mark.slow
 def test_left_and_right_labels_are_the_pictures() -> None:
     labels = Subject(3, (128, 128), speed_px=0, expression=0).labels(0.0)
     x = np.mgrid[0:128, 0:128][1]
@@ -74,6 +75,7 @@ def test_left_and_right_labels_are_the_pictures() -> None:
     assert rows == sorted(rows)  # hair, brow, eye, nose, upper lip, lower lip, neck, cloth from top to bottom
 
 
+@pytest.mark.slow
 def test_a_face_at_rest_is_nearly_symmetric() -> None:
     labels = Subject(3, (128, 128), speed_px=0, expression=0).labels(0.0)
     mirror = np.array([0, 1, 3, 2, 5, 4, 6, 8, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18])[labels[:, ::-1]]
@@ -135,6 +137,7 @@ def test_flow_and_back_returns(subject: Subject) -> None:
     assert np.median(np.linalg.norm(returned, axis=-1)[inside & ~hidden]) < 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("speed", [pytest.param(20.0, marks=pytest.mark.slow), 150.0])
 def test_peak_speed_is_as_asked(speed: float) -> None:
     person = Subject(5, (64, 64), speed_px=speed, expression=0)
@@ -155,6 +158,7 @@ def test_the_same_seed_is_the_same_person_and_others_differ() -> None:
     assert a.identity != c.identity
 
 
+@pytest.mark.slow
 def test_expression_moves_lids_and_lips(subject: Subject) -> None:
     person = Subject(3, (192, 160), expression=0)
     counts = {}
