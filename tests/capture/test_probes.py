@@ -31,6 +31,7 @@ def _found(camera: Camera | None, ball: Ball, size: int) -> tuple[np.ndarray, np
     return tuple(np.array([mirror_direction(ball, *place, seen) for place in places]) for seen in (camera, None))
 
 
+@pytest.mark.slow
 def test_directions_seen_from_far_away() -> None:
     ball = Ball(149.3, 140.8, 120.4)
     error = angles_deg(_found(None, ball, SIZE)[0], SEEN)

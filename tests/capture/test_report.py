@@ -246,6 +246,7 @@ def test_a_report_is_not_overwritten_unasked(tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == {"take.olat.h5", "take.report.html", "0.h5"}
 
 
+@pytest.mark.slow
 def test_a_report_holds_one_light_at_a_time(tmp_path):
     """All lights of an imageset at full frame would be gigabytes."""
     path = _write_import(tmp_path, count=1, enlarged=12)

@@ -38,6 +38,7 @@ def _stamps(out: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in out.with_name(out.name + ".parts").glob("0*.h5")}
 
 
+@pytest.mark.slow
 def test_killed_runs_end_in_the_same_bytes(photos: Path, tmp_path: Path, whole: bytes, server) -> None:
     """Struck again and again, every run keeps what the ones before it made."""
     out, rng, struck, made = tmp_path / "k.olat.h5", random.Random(4), 0, {}

@@ -37,6 +37,7 @@ def test_a_light_behind_the_head_leaves_the_face_dark(subject: Subject) -> None:
     assert back[face].max() < 1e-3 * front[face].mean()
 
 
+@pytest.mark.slow
 def test_the_nose_casts_a_shadow() -> None:
     still = Subject(3, (96, 80), speed_px=0, expression=0)
     light = np.array([[0.94, 0.0, 0.34]])

@@ -149,6 +149,7 @@ def test_a_full_disk_is_one_line(take: Path, tmp_path: Path, room: int, full: st
     assert not (out / full).exists()
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path: Path) -> None:
     write_rig(tmp_path / "r.json", default_rig(6))
     write_schedule(tmp_path / "s.json", grouped_schedule(range(6), group=3, tracking_gain=0.2, stride=4))
