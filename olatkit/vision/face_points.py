@@ -11,7 +11,7 @@ OVAL = (
     136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
 )
 # Finer grid on which outlines are drawn.
-_FINE = 8
+_FINE = 12
 FOREHEAD, CHIN = 10, 152
 JAW_LEFT, JAW_RIGHT = 234, 454
 
@@ -43,7 +43,7 @@ def fill(outline: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     width, height = high - low
     if width <= 0 or height <= 0:
         return out
-    # Drawn at eight times the size, since OpenCV paints every pixel that the outline touches.
+    # Drawn larger, since OpenCV paints every pixel that the outline touches.
     large = np.zeros((_FINE * height, _FINE * width), np.uint8)
     corners = (outline - low + 0.5) * _FINE - 0.5
     cv2.fillPoly(large, [np.round(corners * 16).astype(np.int32)], 255, shift=4)
