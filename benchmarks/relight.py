@@ -9,7 +9,8 @@ Read one lighting against 'read': the images are read from memory once, by as ma
 the 12-bit codes in which takes are stored, half as many bytes. Read batches against
 'sgemm', NumPy's product of (K, L) with (L, 3P), which leaves the colours out, and against the rate of a large square
 product, which is the machine's peak. 'write' only fills fresh memory of the size of the result, as every batch has to
-on top of its product and of reading the images. bfloat16 goes through torch and is timed only where the processor
+on top of its product and of reading the images; 'reused' and 'sgemm-reused' put their results into memory that is there
+already (``out=``). bfloat16 goes through torch and is timed only where the processor
 multiplies it faster than float32; its error is that of the relit values.
 With a CUDA device the sums are timed there too, beside one reading of the images from the device's memory.
 """
@@ -73,19 +74,28 @@ def batches(images: np.ndarray, weights: np.ndarray, repeats: int) -> tuple[dict
 
     flat = images.reshape(len(images), -1)
     square = np.random.default_rng(1).random((SQUARE, SQUARE), dtype=np.float32)
+    product = square @ square
     rough = torch.from_numpy(square).bfloat16()
-    products: dict[str, Callable[[], Any]] = {"float32": lambda: square @ square, "bfloat16": lambda: rough @ rough}
+    products: dict[str, Callable[[], Any]] = {
+        "float32": lambda: np.matmul(square, square, out=product),
+        "bfloat16": lambda: rough @ rough,
+    }
     trial = shortest_times_s(products, 1)
     if trial["bfloat16"] > trial["float32"]:  # emulated: no matrix unit for it
         del products["bfloat16"]
     basis = LightingBasis(images, precision="bfloat16") if "bfloat16" in products else None
     pixels = images[0].size
+    memory = np.zeros((max(BATCHES), *images.shape[1:]), np.float32)
     tasks = {f"{name} peak": product for name, product in products.items()}
     for count in BATCHES:
         batch = weights[:count]
         plain = np.ascontiguousarray(batch[:, :, 0])
         tasks[f"{count} float32"] = lambda batch=batch: olatkit.relight(images, batch)
+        place = memory[:count]
+        rows = place.reshape(count, -1)
+        tasks[f"{count} reused"] = lambda batch=batch, place=place: olatkit.relight(images, batch, out=place)
         tasks[f"{count} sgemm"] = lambda plain=plain: plain @ flat
+        tasks[f"{count} sgemm-reused"] = lambda plain=plain, rows=rows: np.matmul(plain, flat, out=rows)
         tasks[f"{count} write"] = lambda count=count: write_result(count * pixels)
         if basis is not None:
             tasks[f"{count} bfloat16"] = lambda batch=batch, basis=basis: basis.relight(batch)

@@ -1,5 +1,6 @@
 """One imageset kept where it is relit often: on a GPU, in codes, or in bfloat16 for CPUs with matrix units."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from olatkit.errors import ConfigError
 from olatkit.imageset import Imageset
 from olatkit.io.codes import encode
-from olatkit.render.relight import check_weights, in_threads, relight, relight_codes
+from olatkit.render.relight import check_weights, in_threads, relight, relight_codes, result_array
 
 PRECISIONS = ("float32", "bfloat16", "sqrt12")
 # Pixels that one product in bfloat16 completes: the sums of a block stay in the cache until they are unpacked.
@@ -55,17 +56,23 @@ class LightingBasis:
         elif device != "cpu" or precision != "float32":
             self._planes = _planes(images, device, precision)
 
-    def relight(self, weights: np.ndarray) -> np.ndarray:
+    def relight(self, weights: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
         """Relit pictures (H, W, 3) or (K, H, W, 3) float32 for weights (L, 3) or (K, L, 3), as ``relight`` gives."""
         if self._coded:
-            return relight_codes(self._images, weights)
+            return relight_codes(self._images, weights, out=out)
         if self._planes is None:
-            return relight(self._images, weights)
+            return relight(self._images, weights, out=out)
+        weights = check_weights(self._images, weights)
+        out = result_array(self._images, weights, out)
         if self._planes.device.type == "cpu" and self._planes.element_size() == 2:
-            return self._relight_bfloat16(check_weights(self._images, weights))
-        return self.relight_on_device(weights).cpu().numpy()
+            self._relight_bfloat16(weights, out)
+        else:
+            import torch
 
-    def _relight_bfloat16(self, weights: np.ndarray) -> np.ndarray:
+            torch.from_numpy(out).copy_(self.relight_on_device(weights))
+        return out
+
+    def _relight_bfloat16(self, weights: np.ndarray, out: np.ndarray) -> None:
         """On the CPU: blocks of pixels shared among threads, each of which multiplies and unpacks its own."""
         import torch
 
@@ -73,13 +80,13 @@ class LightingBasis:
 
         planes: Any = self._planes
         factors = torch.from_numpy(np.ascontiguousarray(weights, np.float32)).to(torch.bfloat16)
-        factors = factors.reshape(-1, *weights.shape[-2:]).permute(2, 0, 1).contiguous()
-        out = np.empty((factors.shape[1], planes.shape[2], 3), np.float32)
+        factors = factors.reshape(math.prod(weights.shape[:-2]), *weights.shape[-2:]).permute(2, 0, 1).contiguous()
+        pixels = out.reshape(factors.shape[1], planes.shape[2], 3)
 
         def sum_block(start: int, stop: int) -> None:
             sums = [(factor @ plane[:, start:stop]) for factor, plane in zip(factors, planes, strict=True)]
             red, green, blue = (part.view(torch.uint16).numpy() for part in sums)
-            join_bfloat16(red, green, blue, out, start)
+            join_bfloat16(red, green, blue, pixels, start)
 
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # the threads are ours
@@ -87,7 +94,6 @@ class LightingBasis:
             in_threads(sum_block, planes.shape[2], BFLOAT16_PIXELS)
         finally:
             torch.set_num_threads(threads)
-        return out.reshape(*weights.shape[:-2], *self._images.shape[1:])
 
     def relight_on_device(self, weights: np.ndarray) -> Any:
         """The same as a torch tensor that stays on the device; not for a float32 basis on the CPU."""
@@ -97,7 +103,7 @@ class LightingBasis:
             raise ValueError("a basis of float32 or codes on the CPU has no tensor; call relight")
         weights = check_weights(self._images, weights)
         factors = torch.from_numpy(np.ascontiguousarray(weights, np.float32)).to(self._planes)
-        factors = factors.reshape(-1, *weights.shape[-2:])
+        factors = factors.reshape(math.prod(weights.shape[:-2]), *weights.shape[-2:])
         out = torch.empty((len(factors), self._planes.shape[2], 3), dtype=torch.float32, device=self._planes.device)
         for channel in range(3):
             out[:, :, channel] = factors[:, :, channel] @ self._planes[channel]
@@ -119,7 +125,8 @@ def _planes(images: np.ndarray, device: str, precision: str) -> Any:
     import torch
 
     target = check_device(device)
-    flat = torch.from_numpy(np.ascontiguousarray(images, np.float32)).reshape(len(images), -1, 3)
+    lights, height, width, _ = images.shape
+    flat = torch.from_numpy(np.ascontiguousarray(images, np.float32)).reshape(lights, height * width, 3)
     planes = torch.empty((3, *flat.shape[:2]), dtype=getattr(torch, precision), device=target)
     for channel in range(3):
         planes[channel] = flat[:, :, channel].to(planes.dtype).to(target)

@@ -115,7 +115,8 @@ def test_dead_lights_are_not_read() -> None:
     expected = relight(images, weights)
     images[3] = np.nan
     np.testing.assert_array_equal(relight(images, weights), expected)
-    assert not relight(images, np.zeros((6, 3))).any()
+    for device in "cpu", "cpu:0":
+        assert not relight(images, np.zeros((6, 3)), device=device).any()
 
 
 def test_takes_imagesets_views_and_half_floats() -> None:
@@ -200,6 +201,36 @@ def test_a_basis_refuses_what_it_cannot_do() -> None:
         LightingBasis(images, precision="bfloat16").relight(np.ones((4, 3)))
     with pytest.raises(ValueError, match="call relight"):
         LightingBasis(images).relight_on_device(np.ones((3, 3)))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "sqrt12"])
+@pytest.mark.parametrize("count", [None, 0, 1, 6])
+def test_results_go_where_they_are_wanted(precision: str, count: int | None) -> None:
+    images = decode(encode(np.abs(make_images(9, 11, 13)))[0])
+    weights = np.random.default_rng(8).random((9, 3) if count is None else (count, 9, 3))
+    basis = LightingBasis(images, precision=precision)
+    expected = basis.relight(weights)
+    memory = np.full(expected.shape, np.nan, np.float32)
+    assert basis.relight(weights, out=memory) is memory
+    np.testing.assert_array_equal(memory, expected)
+    if precision == "float32":
+        assert relight(images, weights, out=memory) is memory
+        assert relight(images, weights, device="cpu:0", out=memory) is memory
+
+
+def test_memory_that_does_not_fit_is_refused_and_left_alone() -> None:
+    images, weights = make_images(4, 6, 8), np.ones((2, 4, 3))
+    small, wide = np.zeros((6, 8, 3), np.float32), np.zeros((2, 6, 16, 3), np.float32)
+    for memory, message in [
+        (small, r"out is float32 of shape \(6, 8, 3\), expected float32 of shape \(2, 6, 8, 3\)"),
+        (np.zeros((2, 6, 8, 3)), "out is float64 of shape"),
+        (wide[:, :, ::2], "out is not contiguous"),
+        (images[:2], "out lies in the memory of the images"),
+    ]:
+        before = memory.copy()
+        with pytest.raises(ValueError, match=message):
+            relight(images, weights, out=memory)
+        np.testing.assert_array_equal(memory, before)
 
 
 @pytest.mark.gpu
