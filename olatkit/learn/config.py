@@ -161,7 +161,9 @@ class TrainConfig(BaseModel):
     precision: Literal["fp32", "bf16"] = Field(
         "fp32", description="bf16: convolutions in bfloat16, losses and light in float32"
     )
-    compile: bool = Field(False, description="compile the network with torch.compile: minutes first, faster steps")
+    compile: bool = Field(
+        False, description="compile the network with torch.compile, for GPUs: minutes first, and no gain on a CPU"
+    )
     average: float = Field(0.999, ge=0, lt=1, description="decay of the averaged weights that are used for evaluation")
     optimizer: OptimizerConfig = OptimizerConfig()
     losses: LossConfig = LossConfig()
