@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from olatkit.errors import ConfigError
+from olatkit.io.yaml_files import parse_yaml, read_yaml
 from olatkit.wording import called
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -13,16 +14,9 @@ Model = TypeVar("Model", bound=BaseModel)
 
 def read_config(model: type[Model], path: Path | None, overrides: tuple[str, ...]) -> Model:
     """Read settings from YAML and apply ``a.b=value`` overrides; unknown keys and bad values are a ConfigError."""
-    import yaml
-
     data: dict[str, Any] = {}
     if path is not None:
-        try:
-            loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(f"{path}: {error.strerror or error}") from error
-        except (yaml.YAMLError, ValueError) as error:
-            raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+        loaded = read_yaml(path)
         if loaded is not None and not isinstance(loaded, dict):
             raise ConfigError(
                 f"{path}: holds {called(loaded)}, expected settings as YAML, a line 'KEY: VALUE' each; known are "
@@ -39,10 +33,7 @@ def read_config(model: type[Model], path: Path | None, overrides: tuple[str, ...
             place = place.setdefault(group, {})
             if not isinstance(place, dict):
                 raise ConfigError(f"--set {item!r}: '{group}' is a value, not a group of settings")
-        try:
-            place[last] = yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError) as error:
-            raise ConfigError(f"--set {item!r}: the value is not YAML: {' '.join(str(error).split())}") from error
+        place[last] = parse_yaml(value, f"--set {item!r}: the value is not YAML")
     try:
         return model.model_validate(data)
     except ValidationError as error:

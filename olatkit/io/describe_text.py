@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from olatkit.errors import FormatError
+from olatkit.errors import ConfigError, FormatError
 from olatkit.io.facts import Description, Fact, file_size, number, size, text
+from olatkit.io.yaml_files import read_yaml
 
 LONG = 70  # characters of a value that are shown
 _OWN_KEYS = ("path", "kind", "bytes")  # of every description for machines
@@ -18,12 +19,10 @@ _TABLES = {"step": "metrics of a training", "method": "scores of an evaluation"}
 
 def describe_yaml(path: Path) -> Description:
     """Settings, a light track, a manifest of photographs: what stands on its first level."""
-    import yaml
-
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError) as error:
-        raise FormatError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+        document = read_yaml(path)
+    except ConfigError as error:  # for this command it is a file like any other
+        raise FormatError(str(error)) from error
     if not isinstance(document, dict) or not document:
         raise FormatError(f"{path}: YAML without keys, expected settings, a light track or a manifest of photographs")
     kinds = {"light track": {"maps", "lamps", "rotation"}, "manifest of photographs": {"pictures"}}

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from olatkit.errors import ConfigError
 from olatkit.io.light_lists import parse_axes
 from olatkit.io.transfer import parse_transfer
+from olatkit.io.yaml_files import read_yaml
 from olatkit.wording import called, counted
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -108,15 +109,8 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
     ConfigError
         Not YAML, a key that is missing or unknown, or a value that does not fit; the line says what is possible.
     """
-    import yaml
-
     path = Path(path)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror or error}; --write-manifest drafts one") from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    content = read_yaml(path, advice="; --write-manifest drafts one")
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: holds {called(content)}, expected the keys pictures and lights")
     try:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from olatkit.envmap import EnvironmentMap
 from olatkit.errors import ConfigError
+from olatkit.io.yaml_files import read_yaml
 from olatkit.render.lights import Light, MapShare
 from olatkit.render.mixer import MapMixer
 from olatkit.render.tracks import LightTrack
@@ -159,16 +160,8 @@ def read_track(path: Path, open_map: Callable[[Path], MapSource]) -> TrackLighti
     ConfigError
         Not YAML, an unknown or wrong key, or a map that is not there; one line that names the key.
     """
-    import yaml
-
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
-    try:
-        track = LightTrack.model_validate(document)
+        track = LightTrack.model_validate(read_yaml(path))
     except ValidationError as error:
         raise ConfigError(f"{path}: {_first_problem(error)}") from error
     sources = []

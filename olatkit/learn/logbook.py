@@ -72,6 +72,9 @@ class Logbook:
             number = picture.stem.removeprefix("step-")
             if number.isdecimal() and int(number) > after:
                 picture.unlink()
+        if not after:  # a run that goes on keeps the batch that stopped it
+            for failure in folder.glob("failed-step-*-process-*.pt"):
+                failure.unlink()
         self._events = _open_events(folder, after) if tensorboard else None
 
     def add_row(self, step: int, values: Mapping[str, float]) -> None:

@@ -114,6 +114,8 @@ class MeshSubject(Subject):
         }
         self.pitch_m = FIELD_M / size[0]
         colour, uv = _colour(mesh, path, texture)
+        if flip_texture and texture is None and mesh.texture is None:
+            raise ConfigError(f"{path}: has no picture to turn upside down; leave --flip-texture out")
         colour = np.ascontiguousarray(colour[::-1]) if flip_texture else colour
         colour, uv = _match_texels(colour, uv, points[mesh.faces], mesh.faces, self.pitch_m / supersample)
         self.model = _make_model(mesh, points, colour, uv, gloss, roughness)

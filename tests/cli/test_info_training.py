@@ -143,6 +143,7 @@ def test_a_matrix_is_told_row_by_row(tmp_path: Path) -> None:
     ("set.json", '{"actors": [{"name": "a"}]}', r"no plan of a simulated set \('split'\)"),
     ("a.yaml", "- 1\n", "YAML without keys"),
     ("a.yaml", "a: [", "not YAML: "),
+    ("a.yaml", "[" * 2000, "not YAML that can be read: its brackets are nested too deep"),
     ("a.yaml", "day: 2024-13-45\n", "not YAML: month must be in"),
     ("a.csv", "hello\n", "columns"),
     ("a.csv", 'step,"' + "a" * 200_000, "no table .*, expected metrics of a training"),

@@ -80,9 +80,11 @@ def test_starting_anew_removes_the_old_run_and_nothing_else(tmp_path: Path) -> N
     train(tiny_config(steps=2), painted_batches, tmp_path, ALONE)
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "pictures" / "step-last.png").write_text("mine")
+    (tmp_path / "failed-step-0000002-process-0.pt").write_text("the batch of an old failure")
     train(tiny_config(steps=1), painted_batches, tmp_path, ALONE, overwrite=True)
     assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == ["step-0000001.png", "step-last.png"]
     assert [path.name for path in find_checkpoints(tmp_path)] == ["step-0000001.pt"]
+    assert not list(tmp_path.glob("failed-*"))
     assert (tmp_path / "notes.txt").read_text() == "mine"
     assert [row["step"] for row in read_rows(tmp_path)] == ["1"]
 

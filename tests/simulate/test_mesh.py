@@ -95,6 +95,12 @@ def test_a_texture_needs_texture_coordinates(tmp_path: Path, folder: Path) -> No
 
 
 @pytest.mark.usefixtures("no_tracer")
+def test_without_a_picture_there_is_nothing_to_flip(folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"ball.obj: has no picture to turn upside down; leave --flip-texture out"):
+        MeshSubject(folder / "ball.obj", SIZE, flip_texture=True)
+
+
+@pytest.mark.usefixtures("no_tracer")
 def test_tiled_textures_are_refused(tmp_path: Path, folder: Path) -> None:
     path = write_ball(tmp_path / "ball.obj", turns=3)
     with pytest.raises(FormatError, match=r"texture coordinates run from 0 to 3, expected 0 to 1"):
