@@ -39,8 +39,10 @@ def _rows(model: type[BaseModel], prefix: str) -> list[str]:
 
 def _default(value: Any) -> str:
     """A default as one would write it in YAML."""
-    if isinstance(value, bool) or value is None:
+    if isinstance(value, bool):
         return str(value).lower()
+    if value is None:
+        return "null"
     if isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
         items = [", ".join(f"{key}: {_default(v)}" for key, v in item) for item in value]
         return f"[{', '.join(f'{{{item}}}' for item in items)}]"
@@ -49,7 +51,7 @@ def _default(value: Any) -> str:
 
 def _values(kind: Any) -> str:
     """What a setting can be, in words."""
-    names = {float: "number", int: "whole number", bool: "true, false", str: "text", type(None): "none"}
+    names = {float: "number", int: "whole number", bool: "true, false", str: "text", type(None): "null"}
     if kind in names:
         return names[kind]
     if hasattr(kind, "__metadata__"):  # a type with limits

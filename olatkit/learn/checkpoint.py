@@ -17,8 +17,11 @@ from olatkit.learn.config import TrainConfig
 from olatkit.learn.distributed import Ranks
 from olatkit.learn.network import RelightingNetwork
 from olatkit.learn.state import TrainingState, pack_state, unpack_state
+from olatkit.learn.variants import VARIANTS
 
 SCHEMA = 1
+# What a checkpoint must hold to be looked at, evaluated or resumed.
+_KEYS = ("variant", "parsing_channels", "activation", "step", "pairs", "processes", "config", "network", "average")
 _NAME = re.compile(r"step-(\d+)\.pt")
 # Settings that may differ between a run and its continuation: they change the result by rounding at most.
 _HARMLESS = ("report.", "loader.workers", "compile")
@@ -102,6 +105,12 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     if schema != SCHEMA:
         raise FormatError(f"{path}: a checkpoint of schema {schema}, expected {SCHEMA}; train again, or use the olatkit "
                           "that wrote it")
+    missing = [key for key in _KEYS if key not in data]
+    if missing:
+        raise FormatError(f"{path}: not a whole checkpoint of olatkit, it has no '{missing[0]}'; --resume goes on from "
+                          "the one before if it is deleted")
+    if data["variant"] not in VARIANTS:
+        raise FormatError(f"{path}: a checkpoint of variant '{data['variant']}', expected {', '.join(VARIANTS)}")
     return {**data, "path": str(path)}
 
 
@@ -117,6 +126,8 @@ def _continue(
     if changes and not accept_changes:
         raise ConfigError(f"{path}: cannot resume with {changes}; restore what it was, go on all the same with "
                           "--accept-changes, or start a new run in another folder")
+    if config.steps < checkpoint["step"]:
+        raise ConfigError(f"{path}: steps is {config.steps}, but this run has {checkpoint['step']} behind it; give more")
     try:
         unpack_state(state, checkpoint, ranks.device)
     except (RuntimeError, ValueError, TypeError, KeyError) as error:

@@ -71,7 +71,7 @@ class CriticConfig(BaseModel):
     model_config = _STRICT
 
     widths: tuple[int, ...] | None = Field(
-        None, description="channels of its convolutions; none: DCGAN's, as many as the last stage's size needs"
+        None, description="channels of its convolutions; null: DCGAN's, as many as the last stage's size needs"
     )
     steps: int = Field(5, ge=1, description="critic steps per step of the network")
     memory: int = Field(5, ge=1, description="batches of past steps that serve the critic")
@@ -89,7 +89,7 @@ class OptimizerConfig(BaseModel):
     )
     smoothing: float = Field(0.99, ge=0, lt=1, description="decay of the mean of squared gradients")
     largest_gradient: float | None = Field(
-        None, gt=0, description="gradients of larger norm are scaled down to it; none: left as they are"
+        None, gt=0, description="gradients of larger norm are scaled down to it; null: left as they are"
     )
 
 
@@ -136,15 +136,15 @@ class TrainConfig(BaseModel):
 
     variant: Literal["base", "small", "lite", "tiny"] = Field("base", description="size of the network")
     parsing_channels: Literal[19, 1] | None = Field(
-        None, description="classes of the parsing head: 19, or 1 for foreground; none: 19, for tiny 1"
+        None, description="classes of the parsing head: 19, or 1 for foreground; null: 19, for tiny 1"
     )
     activation: Literal["prelu", "relu6"] = Field("prelu", description="between layers; relu6 suits phones")
     norm: Literal["group", "batch"] | None = Field(
-        None, description="normalisation; none: the variant's own, batch for lite. With group pictures do not depend on "
+        None, description="normalisation; null: the variant's own, batch for lite. With group pictures do not depend on "
         "their batch, batch can be folded into convolutions"
     )
     light_levels: bool | None = Field(
-        None, description="the lighting also scales and shifts every level of the decoder; none: the variant's own, true "
+        None, description="the lighting also scales and shifts every level of the decoder; null: the variant's own, true "
         "for lite. False: as the paper has it"
     )
     seed: int = Field(0, ge=0, description="of weights, samples and lightings")
@@ -181,6 +181,16 @@ class TrainConfig(BaseModel):
         sizes = [stage.size for stage in self.stages]
         if sizes != sorted(sizes):
             raise ValueError(f"the sizes of the stages are {sizes}, expected them not to fall")
+        return self
+
+    @model_validator(mode="after")
+    def _check_sampling(self) -> "TrainConfig":
+        changed = [key for key, value in self.sampling if value != getattr(SamplingConfig(), key)]
+        if self.loader.source == "baked" and changed:
+            raise ValueError(
+                f"sampling.{changed[0]} says nothing to baked pairs, whose light was drawn when they were built; leave it "
+                "out, or read the single lights (loader.source: olat)"
+            )
         return self
 
     @property

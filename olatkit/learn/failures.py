@@ -20,6 +20,8 @@ from olatkit.learn.schedule import Stage
 from olatkit.learn.state import TrainingState
 from olatkit.learn.variants import VARIANTS
 
+# The CPU's allocator, its kernels and a GPU's libraries have no exception of their own.
+_NO_MEMORY = re.compile(r"can't allocate memory|could not create a primitive|out of memory|_STATUS_ALLOC_FAILED")
 _READER_DIED = re.compile(r"DataLoader worker \(pid.*(exited unexpectedly|killed by signal)|shared memory")
 
 
@@ -68,12 +70,12 @@ def explain_out_of_memory(config: TrainConfig, stage: Stage, device: torch.devic
                 f"a process that reads samples died ({words[:160]}); most often memory, or the shared memory of a "
                 f"container, does not suffice: try --resume with fewer --workers than {config.loader.workers}{smaller}"
             ) from error
-        # The CPU's allocator has no exception of its own.
-        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "can't allocate memory" not in words:
+        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and not _NO_MEMORY.search(words):
             raise
         raise TrainingError(
             f"{stage.batch} pair(s) of {stage.size} px with variant '{config.variant}' do not fit into the memory of "
-            f"{_name(device)}; try {', or '.join(_ways_out(config, stage))}"
+            f"{_name(device)}; try {', or '.join(_ways_out(config, stage))}; a run that has a checkpoint goes on with "
+            "--resume --accept-changes"
         ) from error
 
 
@@ -81,7 +83,8 @@ def _ways_out(config: TrainConfig, stage: Stage) -> list[str]:
     """Settings that need less memory, the mildest first."""
     ways = []
     if stage.batch > 1:
-        ways.append(f"stages[{stage.number}].batch {stage.batch // 2} with accumulate {2 * config.accumulate}")
+        others = ", which counts in all stages" if len(config.stages) > 1 else ""
+        ways.append(f"stages[{stage.number}].batch {stage.batch // 2} with accumulate {2 * config.accumulate}{others}")
     if config.precision == "fp32" and config.variant != "tiny":
         ways.append("precision bf16")
     if stage.size > 128:

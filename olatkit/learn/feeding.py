@@ -50,11 +50,13 @@ def open_shards(
     """
     folder = Path(folder)
     shards = ShardSet(folder, TRAIN)
+    largest = shards.index.size // 64 * 64
     for number, stage in enumerate(config.stages):
         if stage.size > shards.index.size:
+            shorter = f", or end the stages at {largest}" if largest else ""
             raise ConfigError(
                 f"{folder}: pictures of {shards.index.size} px, but stages[{number}].size is {stage.size}; "
-                f"build shards with --size {stage.size}, or end the stages at {shards.index.size // 64 * 64}"
+                f"build shards with --size {stage.size}{shorter}"
             )
     # Tell now what would be told at the first batch, or hours later.
     _dataset(folder, TRAIN, config, config.stages[0].size, bank)

@@ -68,7 +68,8 @@ def train(
         A loss is not finite, or memory does not suffice.
     """
     stages = plan_stages(config)
-    state = make_state(config, ranks.device)
+    with explain_out_of_memory(config, stages[0], ranks.device):
+        state = make_state(config, ranks.device)
     state.data = dict(data or {})
     open_run(folder, state, config, ranks, resume=resume, overwrite=overwrite, accept_changes=accept_changes)
     if config.compile:
@@ -82,6 +83,7 @@ def train(
             with explain_out_of_memory(config, stage, ranks.device):
                 validation = open_validation(stage) if open_validation and ranks.first else ()
                 _train_stage(config, stages, stage, state, open_batches, folder, ranks, reporter, validation)
+    ranks.wait()  # until the first process has written the last checkpoint
     return find_checkpoints(folder)[-1]
 
 

@@ -27,9 +27,9 @@ class LabelConfig(BaseModel):
     )
     onnx: str | None = Field(None, description="ONNX file of the parsing network")
     onnx_classes: tuple[int, ...] | None = Field(
-        None, description="class of ours for each class of the network; none: the network has our 19 classes"
+        None, description="class of ours for each class of the network; null: the network has our 19 classes"
     )
-    models: str | None = Field(None, description="folder of the small models; none: the user's cache")
+    models: str | None = Field(None, description="folder of the small models; null: the user's cache")
     vote: bool = Field(True, description="majority vote of each label with those moved from both neighbours")
     flow: Literal["dis", "onnx", "nvidia"] = Field(
         "dis", description="dis: OpenCV's dense inverse search; onnx: a network of yours; nvidia: hardware flow"

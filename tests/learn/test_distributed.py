@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from olatkit.learn.checkpoint import find_checkpoints
 from olatkit.learn.distributed import Ranks, average_over_ranks, in_parallel, join_ranks, no_exchange
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,6 +50,14 @@ def test_both_processes_hold_the_same_weights_with_everything_on(tmp_path: Path,
     alone = _train(tmp_path / "alone", 1, variant=variant, stages=stages, steps=6, accumulate=2,
                    critic={"widths": [8] * 5, "steps": 2, "memory": 2})
     assert alone[0]["total"] != rows[0]["total"]  # the second process's samples count
+
+
+@pytest.mark.slow
+def test_both_processes_find_the_only_checkpoint(tmp_path: Path) -> None:
+    """Written at the very end, by the first process, while the other one is done; `base` takes long to write."""
+    _train(tmp_path / "run", 2, variant="base", steps=1, stages=[{"size": 64, "batch": 1, "share": 1}],
+           losses={"adversarial": False, "temporal": False, "warm_up": 0})
+    assert [path.name for path in find_checkpoints(tmp_path / "run")] == ["step-0000001.pt"]
 
 
 @pytest.mark.slow

@@ -277,6 +277,14 @@ def test_damaged_and_foreign_checkpoints_are_refused(shards: Path, settings: Pat
     _fail(ConfigError, "a checkpoint of variant 'lite', but the settings say 'tiny'", shards, *again)
     with pytest.raises(FormatError, match="its weights are not those of variant 'lite'"):
         load_network(path)
+    torch.save({**data, "variant": "huge"}, path)
+    with pytest.raises(FormatError, match="a checkpoint of variant 'huge', expected base, small, lite, tiny"):
+        load_network(path)
+    for key in ("average", "config", "step"):
+        torch.save({name: value for name, value in data.items() if name != key}, path)
+        _fail(FormatError, f"not a whole checkpoint of olatkit, it has no '{key}'", shards, *again)
+        with pytest.raises(FormatError, match=f"it has no '{key}'"):
+            load_network(path)
     with pytest.raises(FormatError, match=r"holds no checkpoint \(step-\*.pt\)"):
         load_network(tmp_path)
     with pytest.raises(FormatError, match="no such checkpoint"):

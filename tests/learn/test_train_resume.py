@@ -102,6 +102,14 @@ def test_resuming_with_other_settings_names_them(run: Path) -> None:
         train(two_stages().model_copy(update={"variant": "lite"}), painted_batches, run, ALONE, resume=True)
 
 
+def test_a_run_is_not_made_shorter_than_it_is(run: Path) -> None:
+    before = (run / "train.yaml").read_bytes()
+    shorter = two_stages().model_copy(update={"steps": 3})
+    with pytest.raises(ConfigError, match=r"steps is 3, but this run has 4 behind it; give more"):
+        train(shorter, painted_batches, run, ALONE, resume=True, accept_changes=True)
+    assert (run / "train.yaml").read_bytes() == before
+
+
 def test_resuming_on_other_data_names_old_and_new(tmp_path: Path) -> None:
     before = {"index.json": "a" * 64, "bank": "b" * 64}
     train(tiny_config(), painted_batches, tmp_path, ALONE, data=before)

@@ -43,11 +43,15 @@ def test_out_of_memory_says_what_to_try() -> None:
     def cuda() -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    for allocate in (cuda, lambda: torch.empty(2**55), lambda: np.empty(2**55)):
+    def convolution() -> None:  # what the kernels of the CPU say of it
+        raise RuntimeError("could not create a primitive")
+
+    for allocate in (cuda, convolution, lambda: torch.empty(2**55), lambda: np.empty(2**55)):
         with (
             pytest.raises(TrainingError, match=(
                 r"4 pair\(s\) of 512 px with variant 'base' do not fit .* this machine; try "
-                r"stages\[2\].batch 2 with accumulate 2, or precision bf16, or .*variant small"
+                r"stages\[2\].batch 2 with accumulate 2, which counts in all stages, or precision bf16, or .*variant small; a "
+                "run that has a checkpoint goes on with --resume --accept-changes$"
             )),
             explain_out_of_memory(config, stage, torch.device("cpu")),
         ):
@@ -80,11 +84,24 @@ def test_a_reading_process_that_dies_is_told(words: str) -> None:
         ({"losses": {"parsing": False, "weights": {"basic": 0}}}, "no loss counts before Eq. 5 and 8"),
         ({"losses": {"parsing": False, "structure": False, "temporal": False, "weights": {"basic": 0}}},
          "no loss counts at all"),
+        ({"loader": {"source": "baked"}, "sampling": {"mixing": False}}, "sampling.mixing says nothing to baked pairs"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TrainConfig.model_validate(settings)
+
+
+def test_memory_that_does_not_suffice_for_the_network_itself_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_given: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("olatkit.learn.train.make_state", full)
+    with pytest.raises(TrainingError, match=r"1 pair\(s\) of 64 px with variant 'tiny' do not fit"):
+        train(tiny_config(), painted_batches, tmp_path / "run", ALONE)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_critic_that_does_not_fit_is_refused(tmp_path: Path) -> None:
