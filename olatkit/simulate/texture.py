@@ -47,10 +47,12 @@ def _mix(
     gloss: tuple[float, float] | None = None,
 ) -> None:
     """Blend a colour, and optionally (specular, roughness), into a surface in place."""
-    a = np.clip(amount, 0, 1)[..., None]
-    surface[..., ALBEDO] += a * (np.asarray(colour, np.float32) - surface[..., ALBEDO])
+    a = np.clip(amount, 0, 1)
+    planes = [*zip(range(3), np.moveaxis(np.asarray(colour, np.float32), -1, 0), strict=True)]
     if gloss is not None:
-        surface[..., 3:5] += a * (np.asarray(gloss, np.float32) - surface[..., 3:5])
+        planes += zip((3, 4), np.asarray(gloss, np.float32), strict=True)
+    for channel, value in planes:  # one at a time: several times faster than all in one broadcast
+        surface[..., channel] += a * (value - surface[..., channel])
 
 
 def _plain(shape: tuple[int, int], colour: tuple[float, ...], specular: float, roughness: float) -> np.ndarray:
