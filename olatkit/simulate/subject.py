@@ -50,6 +50,8 @@ class Subject:
     ) -> None:
         if speed_px < 0 or expression < 0:
             raise ConfigError(f"speed_px is {speed_px} and expression {expression}, expected both >= 0")
+        if device != "cpu":
+            _check_device(device)  # before the mesh, which takes seconds
         self.seed, self.size, self.supersample = seed, size, supersample
         self.identity: Identity = make_identity(seed)
         self.pitch_m = FIELD_M / size[0]
@@ -199,15 +201,21 @@ class Subject:
         return np.stack([1 - wb - wc, wb, wc], 1), corners
 
 
+def _check_device(device: str) -> None:
+    """Refuse a torch device that is not there."""
+    import torch
+
+    try:
+        torch.empty(0, device=device.removeprefix("torch:"))
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device '{device}' cannot be used: {reason}; expected cpu, or a torch device") from error
+
+
 def make_renderer(model: Model, shadow_size: int, device: str) -> "CpuRenderer | TorchRenderer":
     """The renderer of a device."""
     if device == "cpu":
         return CpuRenderer(model, shadow_size)
     from olatkit.simulate.renderer_torch import TorchRenderer
 
-    name = device.removeprefix("torch:")
-    try:
-        return TorchRenderer(model, shadow_size, name)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"device '{device}' cannot be used: {reason}; expected cpu, or a torch device") from error
+    return TorchRenderer(model, shadow_size, device.removeprefix("torch:"))
