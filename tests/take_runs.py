@@ -1,7 +1,9 @@
 """Ingests of a small take, and runs that are killed."""
 
 import os
+import resource
 import signal
+import sys
 import time
 
 import olatkit.jobs.ingest as job
@@ -30,6 +32,24 @@ def child(server, function, *arguments):
         return process.pid, wait
 
     return start
+
+
+def command_on_a_small_disk(limit, said, words):
+    """Run a command line of which no file may grow beyond ``limit`` bytes; its stderr goes to the file ``said``."""
+    from olatkit.cli import main as cli
+
+    os.dup2(os.open(said, os.O_CREAT | os.O_WRONLY), 2)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    sys.argv = ["olatkit", *words]
+    cli.main()
+
+
+def on_a_small_disk(server, limit, said, words):
+    """The exit code of :func:`command_on_a_small_disk` in a process of its own, and what it said."""
+    process = server.Process(target=command_on_a_small_disk, args=(limit, said, words))
+    process.start()
+    process.join(timeout=120)
+    return process.exitcode, said.read_text()
 
 
 def strike(start, out, delay):

@@ -69,8 +69,11 @@ def test_inversion_refuses_a_share_out_of_range(eps):
 
 # ---------------------------------------------------------------- estimate
 
-@pytest.mark.parametrize("eps", [0.0, 0.01, 0.03, 0.08])
-@pytest.mark.parametrize("speed", [0, 300])
+@pytest.mark.parametrize(("eps", "speed"), [
+    (0.0, 0), (0.03, 300), (0.08, 0),
+    *(pytest.param(eps, speed, marks=pytest.mark.slow)
+      for eps, speed in ((0.01, 0), (0.03, 0), (0.0, 300), (0.01, 300), (0.08, 300))),
+])
 def test_estimate_with_ambient_light_bounce_and_noise(eps, speed):
     result = estimate(eps, speed=speed, ambient=0.01)
     assert result.eps == pytest.approx(eps, abs=TOLERANCE)

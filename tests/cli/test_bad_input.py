@@ -3,8 +3,10 @@
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,10 +20,15 @@ from olatkit.rig import default_rig
 from olatkit.schedule import default_114, schedule_to_document
 
 
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    return write_take(tmp_path_factory.mktemp("recorded"))
+
+
 @pytest.fixture
-def folder(tmp_path):
-    (tmp_path / "stage").mkdir()
-    return write_take(tmp_path / "stage")
+def folder(recorded, tmp_path):
+    """A take of the test's own, to be damaged."""
+    return Path(shutil.copytree(recorded, tmp_path / "stage"))
 
 
 @pytest.fixture

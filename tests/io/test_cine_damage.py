@@ -84,16 +84,28 @@ def bytes_for(form):
     return st.sampled_from(corners) | small | st.binary(min_size=size, max_size=size)
 
 
-@pytest.mark.parametrize("field", FIELDS)
-@settings(max_examples=40, deadline=None)
-@given(data=st.data())
-def test_any_value_of_any_field(path, field, data):
+def check_any_value(path, field, data):
     offset, form = FIELDS[field]
     value = data.draw(bytes_for(form))
     read_all(path, GOOD[:offset] + value + GOOD[offset + len(value) :])
 
 
-@settings(max_examples=300, deadline=None)
+@pytest.mark.parametrize("field", FIELDS)
+@settings(max_examples=10, deadline=None)
+@given(data=st.data())
+def test_any_value_of_any_field(path, field, data):
+    check_any_value(path, field, data)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("field", FIELDS)
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_a_hundred_values_of_any_field(path, field, data):
+    check_any_value(path, field, data)
+
+
+@settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(sorted(FIELDS)), st.binary(min_size=8, max_size=8)), min_size=2, max_size=5))
 def test_several_wrong_fields(path, changes):
     content = bytearray(GOOD)

@@ -4,7 +4,6 @@ import json
 import multiprocessing
 import os
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -15,6 +14,7 @@ import pytest
 from distributed import LocalCluster
 from shard_builds import IMAGESETS, build, contents, flags
 from small_shards import write_small_set
+from take_runs import on_a_small_disk
 
 from olatkit.errors import OutputExistsError
 from olatkit.io.hdf5_files import hdf5
@@ -153,7 +153,7 @@ def test_killed_runs_end_in_the_same_bytes(built, tmp_path, server):
         process.start()
         return process
 
-    kill_and_rerun(start, out, whole, 5, 1)
+    kill_and_rerun(start, out, whole, 3, 1)
     build(built, out)
     assert contents(out) == whole
 
@@ -234,24 +234,18 @@ def flip_a_code(path):
         file.write(bytes([byte ^ 16]))
 
 
-def test_a_full_disk_is_one_line_and_nothing_is_lost(built, tmp_path):
+def test_a_full_disk_is_one_line_and_nothing_is_lost(built, tmp_path, server):
     """A limit on the size of files stands in for the disk."""
     out = tmp_path / "s"
-    command = [
-        sys.executable, "-m", "olatkit", "build-shards", str(built / "take0.olat.h5"), str(built / "take1.olat.h5"),
-        "-o", str(out), "--bank", str(built / "maps.h5"), *flags(bake=2), "--scheduler", "sync",
+    words = [
+        "build-shards", str(built / "take0.olat.h5"), str(built / "take1.olat.h5"), "-o", str(out), "--bank",
+        str(built / "maps.h5"), *flags(bake=2), "--scheduler", "sync",
     ]
-
     largest = max(path.stat().st_size for path in (built / "shards").glob("shard-*.h5"))
     assert largest > 2 * (built / "maps.h5").stat().st_size
-
-    def limit():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (largest - 1000, largest - 1000))
-
-    done = subprocess.run(command, preexec_fn=limit, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 1
-    assert "cannot be written: File too large" in done.stderr.splitlines()[-1]
+    code, said = on_a_small_disk(server, largest - 1000, tmp_path / "said.txt", words)
+    assert code == 1
+    assert "cannot be written: File too large" in said.splitlines()[-1]
     assert not list(out.glob("*.part"))
     assert not (out / "index.json").exists()
     build(built, out)

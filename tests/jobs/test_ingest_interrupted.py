@@ -8,7 +8,7 @@ import sys
 import pytest
 from small_take import IMAGESETS, arguments, small_stage, write_take
 from synthetic import still
-from take_runs import NAMES, child, leftovers, run, strike
+from take_runs import NAMES, child, leftovers, on_a_small_disk, run, strike
 
 import olatkit.jobs.ingest as job
 from olatkit.capture.config import IngestConfig
@@ -178,26 +178,16 @@ def test_a_replaced_source_is_read_anew(tmp_path):
     assert second == pytest.approx(first / 2, rel=0.02)
 
 
-_SMALL_DISK = """
-import resource, sys
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
-sys.argv = ["olatkit", *sys.argv[2:]]
-from olatkit.cli.main import main
-main()
-"""
-
-
 @pytest.mark.parametrize("share", [0.02, 0.5])
-def test_a_full_disk_leaves_no_take(recorded, tmp_path, take_path, share):
+def test_a_full_disk_leaves_no_take(recorded, tmp_path, take_path, server, share):
     """No file may grow beyond a limit: first a part fails, then the merge."""
     out = tmp_path / "full.olat.h5"
-    limit = str(int(share * take_path.stat().st_size))
-    command = [sys.executable, "-c", _SMALL_DISK, limit, *arguments(recorded, out, "--workers", "1")]
-    failed = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert failed.returncode == 1
-    assert failed.stderr.count("olatkit: ") == 1
-    assert re.search(r"^olatkit: .*full\.olat\.h5.*File too large", failed.stderr, re.MULTILINE), failed.stderr
-    assert "Traceback" not in failed.stderr
+    limit, words = int(share * take_path.stat().st_size), arguments(recorded, out, "--workers", "1")
+    code, said = on_a_small_disk(server, limit, tmp_path / "said.txt", words)
+    assert code == 1
+    assert said.count("olatkit: ") == 1
+    assert re.search(r"^olatkit: .*full\.olat\.h5.*File too large", said, re.MULTILINE), said
+    assert "Traceback" not in said
     assert not out.exists()
     assert not list(tmp_path.rglob("*.part"))
     # With room again the same command goes on and ends in the same bytes.

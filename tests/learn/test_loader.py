@@ -75,7 +75,9 @@ def test_zero_one_and_two_workers_give_the_same_batches(shard_folder):
         assert all(same(a, b) for a, b in zip(rows[0], row, strict=True))
 
 
-@pytest.mark.parametrize(("variants", "batch", "ahead", "start"), [(1, 5, 1, 0), (4, 1, 1, 2), (3, 7, 2, 1)])
+@pytest.mark.parametrize(("variants", "batch", "ahead", "start"), [
+    pytest.param(1, 5, 1, 0, marks=pytest.mark.slow), (4, 1, 1, 2), (3, 7, 2, 1),
+])
 def test_readings_that_wait_for_a_slow_training_are_not_overwritten(shard_folder, variants, batch, ahead, start):
     """Reading processes use their memory again and again."""
     data = ShardDataset(shard_folder, "train", variants=variants)
@@ -97,11 +99,17 @@ def test_workers_may_be_started_in_any_way(shard_folder, method):
     assert all(same(x, y) for x, y in zip(a, b, strict=True))
 
 
-@pytest.mark.parametrize("start", [0, 1, 4, 7, 24, 41])
-def test_a_resumed_loader_goes_on_at_the_exact_sample(shard_folder, start):
-    """In the middle of a reading, of a batch, of an epoch (12 pairs, 3 samples each)."""
+@pytest.fixture(scope="module")
+def data_and_samples(shard_folder):
+    """A data set of 12 pairs with 3 samples each, and its first samples in their order."""
     data = ShardDataset(shard_folder, "train", variants=3, augment=AugmentConfig())
-    whole = samples_of(ShardLoader(data, 1), 52)
+    return data, samples_of(ShardLoader(data, 1), 52)
+
+
+@pytest.mark.parametrize("start", [0, 1, 4, 7, 24, 41])
+def test_a_resumed_loader_goes_on_at_the_exact_sample(data_and_samples, start):
+    """In the middle of a reading, of a batch, of an epoch."""
+    data, whole = data_and_samples
     rest = samples_of(ShardLoader(data, 5, start=start), 10)
     assert all(same(a, b) for a, b in zip(whole[start : start + 10], rest, strict=True))
 

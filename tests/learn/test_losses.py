@@ -266,7 +266,7 @@ def test_each_loss_alone_decreases(term: str, sample: Sample) -> None:
     passes = PairPasses(network, LossConfig())
     optimizer = torch.optim.RMSprop(network.parameters(), lr=2e-4)
     values = []
-    for _ in range(12):
+    for _ in range(8):
         optimizer.zero_grad()
         loss = passes(sample, [term])[1][term]
         loss.backward()

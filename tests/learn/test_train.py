@@ -88,10 +88,10 @@ def test_accumulated_batches_equal_one_large_batch(adversarial: bool) -> None:
 @pytest.mark.parametrize(
     ("losses", "terms"),
     [
-        ({}, {"basic", "latent", "parsing", "temporal", "adversarial"}),
+        pytest.param({}, {"basic", "latent", "parsing", "temporal", "adversarial"}, marks=pytest.mark.slow),
         ({"structure": False}, {"basic", "parsing", "temporal", "adversarial"}),
         ({"temporal": False}, {"basic", "latent", "parsing", "adversarial"}),
-        ({"parsing": False}, {"basic", "latent", "temporal", "adversarial"}),
+        pytest.param({"parsing": False}, {"basic", "latent", "temporal", "adversarial"}, marks=pytest.mark.slow),
         ({"parsing": False, "adversarial": False}, {"basic", "latent", "temporal"}),
         ({"weights": {"temporal": 0}}, {"basic", "latent", "parsing", "adversarial"}),
     ],

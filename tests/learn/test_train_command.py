@@ -102,7 +102,7 @@ def test_shards_to_a_network(shards: Path, settings: Path, tmp_path: Path) -> No
 def test_resuming_reads_the_next_samples(shards: Path, settings: Path, tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     _run(shards, "--config", settings, "-o", whole, "--device", "cpu", "--set", "steps=3")
-    _run(shards, "--config", settings, "-o", parts, "--device", "cpu", "--set", "steps=3")
+    shutil.copytree(whole, parts)
     for path in find_checkpoints(parts)[-1:]:  # as if it had been killed before the last step
         path.unlink()
     assert find_checkpoints(parts)[-1].name == "step-0000002.pt"

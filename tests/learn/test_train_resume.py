@@ -21,7 +21,7 @@ class _KilledError(Exception):
     pass
 
 
-@pytest.mark.parametrize("stop", [1, 2])
+@pytest.mark.parametrize("stop", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_killed_run_resumes_bit_for_bit(run: Path, tmp_path: Path, stop: int) -> None:
     def kill(step: int, _steps: int, _news: object) -> None:
         if step == stop:
@@ -53,7 +53,7 @@ def test_rows_after_the_checkpoint_are_repeated_and_not_doubled(tmp_path: Path) 
     assert [row["step"] for row in read_rows(tmp_path)] == ["1", "2", "3", "4"]
 
 
-@pytest.mark.parametrize("variant", ["tiny", "lite"])
+@pytest.mark.parametrize("variant", ["tiny", pytest.param("lite", marks=pytest.mark.slow)])
 def test_what_is_loaded_computes_what_was_saved(
     variant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,10 +26,13 @@ from olatkit.geometry import direction_to_uv, fibonacci_directions, latlong_dire
 from olatkit.render.weights import METHODS, cell_areas, cell_matrix, light_weights, lost_power
 from olatkit.rig import LightRig, default_rig
 
+# The largest maps take most of the time and obey the same laws.
+FAST_AND_LARGE = [pytest.param(size, marks=pytest.mark.slow) if size[0] > 64 else size for size in SIZES]
+
 # 1. No light is lost.
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", FAST_AND_LARGE)
 def test_the_sum_of_the_weights_is_the_power_of_the_map(method: str, size: tuple[int, int]) -> None:
     if method not in CELLS and size == (512, 1024):
         size = (128, 256)  # a matrix of 130 MB otherwise
@@ -50,7 +53,7 @@ def test_every_pixel_is_shared_out_whole(method: str) -> None:
 
 # 2. A white sky weighs each light by the area of its cell.
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", FAST_AND_LARGE)
 def test_white_sky_gives_the_areas_of_spherical_voronoi_cells(size: tuple[int, int]) -> None:
     rigs = (*RIGS.values(), ring_rig) if size in ((16, 16), (37, 53)) else (default_rig, ring_rig)
     for make_rig in rigs:
@@ -111,7 +114,8 @@ def test_cells_agree_with_brute_force() -> None:
 # 4. Turning the map and the rig together changes nothing; the weights are linear in the map.
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("columns", [1, 8, 37, 64])
+@pytest.mark.parametrize("columns", [pytest.param(1, marks=pytest.mark.slow), pytest.param(8, marks=pytest.mark.slow), 37,
+                                     pytest.param(64, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("make_rig", [default_rig, ring_rig])
 def test_turning_map_and_rig_together_changes_nothing(method: str, columns: int, make_rig) -> None:
     rig, environment = make_rig(), random_map()
@@ -228,7 +232,10 @@ def test_a_subject_in_the_centre_sees_distant_lights() -> None:
     np.testing.assert_allclose(near, light_weights(environment, rig), rtol=1e-9)
 
 
-@pytest.mark.parametrize("subject_m", [(0.12, 0, 0), (0, -0.1, 0.1), (-0.2, 0.1, -0.1)])
+@pytest.mark.parametrize("subject_m", [
+    pytest.param((0.12, 0, 0), marks=pytest.mark.slow), pytest.param((0, -0.1, 0.1), marks=pytest.mark.slow),
+    (-0.2, 0.1, -0.1),
+])
 def test_near_field_weights_light_an_off_centre_surface_as_the_map_says(subject_m: tuple[float, float, float]) -> None:
     """A white diffuse patch at P under lamps of a dome of 1.3 m, against the irradiance from the map itself."""
     rig = dome_rig()

@@ -12,12 +12,15 @@ LIGHTS = fibonacci_directions(9)
 
 
 @pytest.fixture(scope="module", params=["torch:cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
-def other(request: pytest.FixtureRequest) -> Subject:
+def other(request: pytest.FixtureRequest, subject: Subject) -> Subject:
+    """The person of ``subject`` on another device; the mesh and its paint are the same and take seconds to make."""
     if request.param == "cuda":
         torch = pytest.importorskip("torch")
         if not torch.cuda.is_available() and not os.environ.get("OLATKIT_REQUIRE_GPU"):
             pytest.skip("no CUDA device")
-    return Subject(3, (96, 80), speed_px=100.0, device=request.param)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Subject, "_build_model", lambda _self: subject.model)
+        return Subject(3, (96, 80), speed_px=100.0, device=request.param)
 
 
 def test_the_same_surface_is_seen(subject: Subject, other: Subject) -> None:

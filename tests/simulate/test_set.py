@@ -29,13 +29,21 @@ SIZE = 32
 
 def _plan(subjects: int = 2, imagesets: int = 2) -> SetPlan:
     schedule = grouped_schedule(np.arange(6), group=3, tracking_gain=0.2, stride=4)
-    return SetPlan(draw_cast(subjects, 1, first_seed=5), default_rig(6), schedule, imagesets, (SIZE, SIZE))
+    return SetPlan(draw_cast(subjects, subjects // 2, first_seed=5), default_rig(6), schedule, imagesets, (SIZE, SIZE))
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("set")
     simulate_set(_plan(), folder, scheduler="sync")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A set of a single actor, made in half the time."""
+    folder = tmp_path_factory.mktemp("one")
+    simulate_set(_plan(1), folder, scheduler="sync")
     return folder
 
 
@@ -92,13 +100,25 @@ def test_an_interrupted_run_goes_on_and_leaves_no_trace(
         assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
 
 
-def test_takes_made_otherwise_are_not_replaced(made: Path) -> None:
-    before = (made / "actor-01.olat.h5").read_bytes()
+def test_takes_made_otherwise_are_not_replaced(one: Path) -> None:
+    before = (one / "actor-01.olat.h5").read_bytes()
     with pytest.raises(OutputExistsError, match=r"actor-01\.olat\.h5: was made with other settings"):
-        simulate_set(_plan(imagesets=3), made, scheduler="sync")
-    assert (made / "actor-01.olat.h5").read_bytes() == before
+        simulate_set(_plan(1, 3), one, scheduler="sync")
+    assert (one / "actor-01.olat.h5").read_bytes() == before
 
 
+def test_build_shards_reads_a_take_and_its_truth(one: Path, tmp_path: Path) -> None:
+    config = ShardConfig.model_validate({**yaml.safe_load((one / "shards.yaml").read_text()), "matte": False})
+    truths = [one / "actor-01.truth.h5"]
+    build_shards([one / "actor-01.olat.h5"], tmp_path / "set", config, truths=truths, scheduler="sync")
+    shards = ShardSet(tmp_path / "set", "train")
+    assert [take.subject for take in shards.takes] == ["actor-01"]
+    assert shards.index.size == SIZE
+    reader, row = shards.locate("actor-01", 0)
+    assert {0, 1} <= set(np.unique(reader.read("parse", row)).tolist())
+
+
+@pytest.mark.slow
 def test_build_shards_reads_the_set(made: Path, tmp_path: Path) -> None:
     takes = sorted(made.glob("*.olat.h5"))
     config = ShardConfig.model_validate({**yaml.safe_load((made / "shards.yaml").read_text()), "matte": False})
