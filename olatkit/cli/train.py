@@ -98,13 +98,14 @@ def _news(values: Mapping[str, float]) -> str:
 
 def _print_layers(config: "TrainConfig") -> None:
     """Tables of layers at the last stage's size, with sums."""
-    from olatkit.learn.describe import describe_critic, describe_network
+    from olatkit.learn.describe import describe_critic, describe_network, without_storage
     from olatkit.learn.state import make_critic, make_network
 
     size = config.stages[-1].size
     click.echo(f"{config.variant}, pictures of {size} px")
-    tables = {"network": describe_network(make_network(config), size)}
-    critic = make_critic(config)
+    with without_storage():
+        network, critic = make_network(config), make_critic(config)
+    tables = {"network": describe_network(network, size)}
     if critic is not None:
         tables["critic"] = describe_critic(critic, size)
     for name, layers in tables.items():

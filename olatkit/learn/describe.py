@@ -28,6 +28,11 @@ class Layer:
     macs: int
 
 
+def without_storage() -> torch.device:
+    """A context in which networks are made without weights: described in no time, whatever their size."""
+    return torch.device("meta")
+
+
 def describe_network(network: RelightingNetwork, size: int) -> tuple[Layer, ...]:
     """The layers of a network in the order in which they run, for one picture of side ``size`` [px].
 

@@ -1,5 +1,7 @@
 """A moving head with exact answers: radiance under any light, normals, labels, coverage and flow at any time."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -205,8 +207,15 @@ def _check_device(device: str) -> None:
     """Refuse a torch device that is not there."""
     import torch
 
-    try:
+    with _named(device):
         torch.empty(0, device=device.removeprefix("torch:"))
+
+
+@contextmanager
+def _named(device: str) -> Iterator[None]:
+    """Turn what torch says of a device that cannot be used into one line that names it."""
+    try:
+        yield
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"device '{device}' cannot be used: {reason}; expected cpu, or a torch device") from error
@@ -218,4 +227,5 @@ def make_renderer(model: Model, shadow_size: int, device: str) -> "CpuRenderer |
         return CpuRenderer(model, shadow_size)
     from olatkit.simulate.renderer_torch import TorchRenderer
 
-    return TorchRenderer(model, shadow_size, device.removeprefix("torch:"))
+    with _named(device):
+        return TorchRenderer(model, shadow_size, device.removeprefix("torch:"))
