@@ -19,7 +19,7 @@ def test_default_rig_is_even():
     np.testing.assert_allclose(np.linalg.norm(rig.positions, axis=1), 1.3)
 
 
-@pytest.mark.parametrize("count", [1, 2, 12, 96, 331])
+@pytest.mark.parametrize("count", [1, 2, 12, 96, pytest.param(331, marks=pytest.mark.slow)])
 def test_any_number_of_lights(count):
     rig = default_rig(count)
     assert len(rig) == count

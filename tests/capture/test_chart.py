@@ -34,8 +34,8 @@ def test_patches_are_read_in_order():
 
 
 @pytest.mark.parametrize(("turns", "camera"), [
-    (0, None), (1, CAMERA), (2, None), (3, CAMERA),
-    *(pytest.param(*case, marks=pytest.mark.slow) for case in ((0, CAMERA), (1, None), (2, CAMERA), (3, None))),
+    (0, None), (1, CAMERA), (2, None),
+    *(pytest.param(*case, marks=pytest.mark.slow) for case in ((0, CAMERA), (1, None), (2, CAMERA), (3, None), (3, CAMERA))),
 ])
 def test_card_is_found_whichever_way_up(turns, camera):
     corners = np.roll(CORNERS if turns % 2 == 0 else UPRIGHT, turns, axis=0)

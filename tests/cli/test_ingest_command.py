@@ -98,6 +98,7 @@ def test_help_explains_every_option():
             assert option.help
 
 
+@pytest.mark.slow
 def test_the_command_works_from_a_shell(folder, tmp_path):
     out = tmp_path / "a.olat.h5"
     ran = subprocess.run(

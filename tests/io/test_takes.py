@@ -335,7 +335,7 @@ def _sum_in_child(take, i, answers):
     answers.put(float(take[i].radiance.sum()))
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_children_read_a_take_that_is_open_here(path, method):
     context = multiprocessing.get_context(method)

@@ -62,7 +62,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(run: Path, 
     assert not torch.equal(first, second)
 
 
-@pytest.mark.parametrize("adversarial", [False, True])
+@pytest.mark.parametrize("adversarial", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_accumulated_batches_equal_one_large_batch(adversarial: bool) -> None:
     # In double precision: normalised features of a fresh network are so alike that float32 leaves three digits.
     config = tiny_config()

@@ -245,6 +245,7 @@ def test_a_reading_process_that_is_killed_is_told(shards: Path, settings: Path, 
     assert not [line for line in said if "Traceback" in line]
 
 
+@pytest.mark.slow
 def test_a_run_does_not_go_on_with_other_shards_or_another_bank(shards: Path, settings: Path, tmp_path: Path) -> None:
     again = ("--config", settings, "-o", tmp_path / "run", "--device", "cpu", "--resume")
     _run(shards, *again)

@@ -81,7 +81,9 @@ def test_white_sky_of_few_and_symmetric_lights(directions: list[list[float]]) ->
 
 # 3. Light within one cell goes to one lamp.
 
-@pytest.mark.parametrize("make_rig", RIGS.values(), ids=RIGS)
+@pytest.mark.parametrize("make_rig", [
+    pytest.param(rig, marks=pytest.mark.slow if name == "dome" else (), id=name) for name, rig in RIGS.items()
+])
 @pytest.mark.parametrize("method", CELLS)
 def test_light_at_a_lamp_goes_to_that_lamp_only(method: str, make_rig) -> None:
     check_light_at_every_lamp(make_rig(), method)

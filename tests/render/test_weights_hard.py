@@ -25,7 +25,9 @@ from olatkit.rig import LightRig, default_rig
 
 # Suns, dead lights, partial domes.
 
-@pytest.mark.parametrize("make_rig", RIGS.values(), ids=RIGS)
+@pytest.mark.parametrize("make_rig", [
+    pytest.param(rig, marks=pytest.mark.slow if name == "dome" else (), id=name) for name, rig in RIGS.items()
+])
 @pytest.mark.parametrize("method", METHODS)
 def test_a_sun_of_constant_power_shines_alike_from_everywhere(method: str, make_rig) -> None:
     """Sum of the weights of a sun of power 1 anywhere on the sphere: 1 at 16x16 and at full size."""

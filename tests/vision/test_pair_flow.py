@@ -74,6 +74,7 @@ def test_a_square_that_moves_hides_a_strip():
     assert (hidden_points(backward, forward) == (before & ~after)).all()
 
 
+@pytest.mark.slow
 def test_flow_of_a_simulated_head_is_within_half_a_pixel():
     from olatkit.color import to_srgb8
     from olatkit.rig import default_rig
