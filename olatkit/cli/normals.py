@@ -42,8 +42,9 @@ def _parse_names(*choices: str):
               metavar="NAMES", help="exr for numbers, png for the eye.")
 @click.option("--mask", default="auto", show_default=True, metavar="auto|none|FILE",
               help="Where the subject is: found, everywhere, or a picture that is bright on it.")
-@click.option("--ranks", default="0.60,0.90", show_default=True, metavar="LOW,HIGH",
-              help="Share of each pixel's lights, darkest first, below and above which they are left out.")
+@click.option("--ranks", metavar="LOW,HIGH",
+              help="Share of each pixel's lights, darkest first, below and above which they are left out.  "
+              "[default: 0.60,0.90 for lights all round, down to 0.15,0.90 if all stand on one side]")
 @click.option("--steps", type=click.IntRange(0, 50), default=4, show_default=True, help="Robust steps after that.")
 @click.option("--envmap", "envmaps", type=click.Path(path_type=Path), multiple=True,
               help="Also a preview under this map through spherical harmonics. May be given several times.")
@@ -52,8 +53,8 @@ def _parse_names(*choices: str):
               metavar="STOPS", help="PNG pictures brighter or darker by factors of two.")
 @overwrite_option
 def command(
-    take: Path, out: Path, imageset: int | str, maps: tuple[str, ...], formats: tuple[str, ...], mask: str, ranks: str,
-    steps: int, envmaps: tuple[Path, ...], sh_order: int, exposure_stops: float, overwrite: bool,
+    take: Path, out: Path, imageset: int | str, maps: tuple[str, ...], formats: tuple[str, ...], mask: str,
+    ranks: str | None, steps: int, envmaps: tuple[Path, ...], sh_order: int, exposure_stops: float, overwrite: bool,
 ) -> None:
     """Make normals, albedo, ambient occlusion, diffuse and specular parts, and pictures under light gradients from TAKE.
 
@@ -64,8 +65,8 @@ def command(
     from olatkit.jobs.normals import NormalsConfig, make_normals
 
     try:
-        low, high = (float(part) for part in ranks.split(","))
-        if not 0 <= low < high <= 1:
+        low, high = (None, None) if ranks is None else (float(part) for part in ranks.split(","))
+        if low is not None and not 0 <= low < high <= 1:
             raise ValueError
     except ValueError:
         raise click.BadParameter(f"{ranks!r}, expected two shares such as 0.60,0.90", param_hint="--ranks") from None

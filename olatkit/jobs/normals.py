@@ -19,7 +19,7 @@ from olatkit.io.run_lock import running_alone
 from olatkit.io.takes import Take, open_take
 from olatkit.jobs.render import take_exposure
 from olatkit.jobs.schedulers import Progress
-from olatkit.render.normals import RANKS, STEPS, fit_surface, gradient_weights, split_reflection
+from olatkit.render.normals import STEPS, default_ranks, fit_surface, gradient_weights, split_reflection
 from olatkit.render.pictures import to_display
 from olatkit.render.relight import relight
 from olatkit.render.sh_relight import sh_images, sh_relight
@@ -41,8 +41,8 @@ class NormalsConfig(BaseModel):
         EXR is linear and exact, PNG for the eye.
     mask : str
         "auto" finds the subject, "none" takes every pixel, else the path of a picture that is bright on the subject.
-    low, high : float
-        Ranks between which a pixel's lights are fitted.
+    low, high : float, optional
+        Ranks between which a pixel's lights are fitted; those that suit the rig if None.
     steps : int
         Robust steps after the first fit.
     sh_order : int
@@ -57,8 +57,8 @@ class NormalsConfig(BaseModel):
     maps: tuple[MapName, ...] = MAPS
     formats: tuple[Literal["exr", "png"], ...] = ("exr", "png")
     mask: str = "auto"
-    low: float = Field(RANKS[0], ge=0, lt=1)
-    high: float = Field(RANKS[1], gt=0, le=1)
+    low: float | None = Field(None, ge=0, lt=1)
+    high: float | None = Field(None, gt=0, le=1)
     steps: int = Field(STEPS, ge=0, le=50)
     sh_order: int = Field(2, ge=0, le=8)
     exposure_stops: float = Field(0.0, ge=-64, le=64)
@@ -116,6 +116,10 @@ def make_normals(
         if config.imageset != "all" and not 0 <= config.imageset < len(take):
             raise ConfigError(f"imageset {config.imageset} is not in the take, expected 0 ... {len(take) - 1} or 'all'")
         indices = range(len(take)) if config.imageset == "all" else [config.imageset]
+        low, high = default_ranks(take.rig)
+        config = config.model_copy(update={
+            "low": low if config.low is None else config.low, "high": high if config.high is None else config.high,
+        })
         _claim(out, take_path, config, environments, overwrite)
         exposure = take_exposure(take) * 2**config.exposure_stops if "png" in config.formats else 0.0
         stems = [*(m for m in config.maps if m != "gradients"), *(GRADIENTS if "gradients" in config.maps else ())]
@@ -141,6 +145,8 @@ def _pictures(
 ) -> dict[str, np.ndarray]:
     """Every picture of an imageset, linear, by the stem of its file."""
     imageset = take[index]
+    assert config.low is not None
+    assert config.high is not None
     pictures: dict[str, np.ndarray] = {}
     if set(config.maps) - {"gradients"}:
         surface = fit_surface(

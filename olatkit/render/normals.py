@@ -14,7 +14,9 @@ from olatkit.render.weights import cell_areas
 from olatkit.rig import LightRig
 from olatkit.wording import counted
 
+# Where half of the lights are before a surface, as on a whole sphere; see default_ranks.
 RANKS = (0.60, 0.90)
+LOWEST_RANK = 0.15  # where all of them are
 STEPS = 4
 MIN_LIGHTS = 4  # that a pixel's fit needs
 
@@ -42,7 +44,7 @@ class Split:
 
 def fit_surface(
     imageset: Imageset | np.ndarray, rig: LightRig, *, mask: np.ndarray | None = None,
-    ranks: tuple[float, float] = RANKS, steps: int = STEPS,
+    ranks: tuple[float, float] | None = None, steps: int = STEPS,
 ) -> Surface:
     """Photometric normals and albedo of every pixel.
 
@@ -54,9 +56,9 @@ def fit_surface(
         L lights; dead ones are left out.
     mask : ndarray of bool, shape (H, W), optional
         Where the subject is; elsewhere normals and albedo are zero.
-    ranks : two floats
+    ranks : two floats, optional
         Of a pixel's values sorted by brightness, the share below which and above which lights are left out: the dark
-        ones see it in shadow, the bright ones in a highlight.
+        ones see it in shadow, the bright ones in a highlight. :func:`default_ranks` of the rig if None.
     steps : int
         Robust steps after that, in which every light counts by how well it fits; 0 for none.
 
@@ -79,6 +81,7 @@ def fit_surface(
     from olatkit.render.photometric_kernels import fit_rows
 
     images, lit, directions = _inputs(imageset, rig)
+    ranks = default_ranks(rig) if ranks is None else ranks
     low, high = int(ranks[0] * len(lit)), int(np.ceil(ranks[1] * len(lit)))
     if not 0 <= ranks[0] < ranks[1] <= 1 or high - low < MIN_LIGHTS:
         raise ConfigError(
@@ -92,6 +95,19 @@ def fit_surface(
         lambda a, b: fit_rows(images, lit, directions, inside, low, high, steps, a, b, normals, albedo),
     )
     return Surface(normals, albedo)
+
+
+def default_ranks(rig: LightRig) -> tuple[float, float]:
+    """Ranks for :func:`fit_surface`: 0.60 to 0.90 for lights all round, and fewer dark ones left out the more lights
+    stand on one side.
+
+    On a whole sphere half of the lights are behind a surface, so the dark 60 % hold shadows. Lights that all stand
+    before the subject all reach it, and the same ranks would leave three of twelve.
+    """
+    directions = rig.directions[rig.enabled]
+    before = float((directions @ directions.T > 0.1).mean(axis=0).max(initial=0))  # the largest share that a surface sees
+    low = RANKS[0] - (before - 0.5) / 0.5 * (RANKS[0] - LOWEST_RANK)
+    return min(max(low, LOWEST_RANK), RANKS[0]), RANKS[1]
 
 
 def split_reflection(

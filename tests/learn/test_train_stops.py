@@ -50,8 +50,8 @@ def test_out_of_memory_says_what_to_try() -> None:
         with (
             pytest.raises(TrainingError, match=(
                 r"4 pair\(s\) of 512 px with variant 'base' do not fit .* this machine; try "
-                r"stages\[2\].batch 2 with accumulate 2, which counts in all stages, or precision bf16, or .*variant small; a "
-                "run that has a checkpoint goes on with --resume --accept-changes$"
+                r"stages\[2\].batch 2 with accumulate 2, which counts in all stages, or precision bf16, or .*variant small; "
+                "a run that has a checkpoint goes on with --resume --accept-changes$"
             )),
             explain_out_of_memory(config, stage, torch.device("cpu")),
         ):
