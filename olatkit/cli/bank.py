@@ -48,9 +48,8 @@ def build(
     start = monotonic()
     with progress_bar("maps") as progress:
         done = build_bank(folder, out, config, scheduler=scheduler, workers=workers, overwrite=overwrite,
-                          progress=progress)
+                          progress=progress, resumed=lambda count: say_kept(count, "map"))
     minutes = (monotonic() - start) / 60
-    say_kept(done.resumed, "map")
     for line in done.bad:
         click.echo(f"left out: {line}", err=True)
     for name, kept in done.duplicates:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="One JSON list for machines; keys end in their units.")
 def command(files: tuple[Path, ...], as_json: bool) -> None:
     """Explain each FILE: a capture stream, take, rig, schedule, environment map, picture, truth of a simulated take,
-    the folder of an ingest that was interrupted, a lighting bank, a set of shards, a training, settings.
+    the .parts folder of a command that was interrupted, a lighting bank, a set of shards, a training, settings.
 
     A file of no known kind is one line on stderr and exit code 1; the others are explained all the same.
     """

@@ -27,9 +27,9 @@ def describe(path: str | os.PathLike[str]) -> Description:
     ----------
     path : path
         A capture stream (.cine, .npy or .raw with sidecar, video, folder of images), a take and its report, the truth of
-        a simulated take, the folder of an interrupted ingest, a rig, a schedule, an environment map or another picture,
-        a lighting bank, a set of shards or one of them, the folder of a training or a checkpoint, settings, a light
-        track, a manifest, a colour matrix, a table of metrics or scores.
+        a simulated take, the parts of an interrupted ingest, import, render or bank, a rig, a schedule, an environment
+        map or another picture, a lighting bank, a set of shards or one of them, the folder of a training or a checkpoint,
+        settings, a light track, a manifest, a colour matrix, a table of metrics or scores.
 
     Returns
     -------
@@ -83,9 +83,9 @@ def describe(path: str | os.PathLike[str]) -> Description:
 
 
 def _describe_folder(path: Path) -> Description:
-    """The parts of an unfinished ingest, or a folder of images."""
+    """The parts of unfinished work, a set of shards, a training, or a folder of images."""
     if (path / "plan.json").is_file():
-        from olatkit.io.describe_take import describe_parts
+        from olatkit.io.describe_parts import describe_parts
 
         return describe_parts(path)
     if (path / "index.json").is_file():

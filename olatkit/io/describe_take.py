@@ -1,6 +1,5 @@
-"""Explain what ingest and simulate write: takes, truth files, the folder of an unfinished ingest."""
+"""Explain what ingest and simulate write: takes and truth files."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ from olatkit.imageset import QUALITY_NAMES
 from olatkit.io.banks import is_bank
 from olatkit.io.describe_bank import describe_bank
 from olatkit.io.facts import Description, Fact, file_size, number, size, span, text
-from olatkit.io.take_writing import part_is_whole
 from olatkit.io.takes import open_take
 from olatkit.wording import counted
 
@@ -40,38 +38,6 @@ def describe_hdf5(path: Path) -> Description:
         return describe_shard(path)
     known = ", ".join([*shapes][:6]) or "no datasets"
     raise FormatError(f"{path}: HDF5 file of no known kind ({known}), expected a take or a simulated take's truth")
-
-
-def describe_parts(path: Path) -> Description:
-    """The folder in which an ingest keeps finished imagesets, and an import finished lights, until all are there."""
-    try:
-        plan = json.loads((path / "plan.json").read_text(encoding="utf-8"))
-        if plan.get("command") == "import":
-            return _describe_import(path, str(plan["digest"]), str(plan["source"]), len(plan["pictures"]))
-        with np.load(path / "plan.npz") as arrays:
-            wanted = len(arrays["references"])
-        digest, source = plan["digest"], str(plan["source"])
-    except (OSError, ValueError, KeyError) as error:
-        raise FormatError(f"{path}: unreadable plan of an ingest: {error}; remove the folder, ingest again") from error
-    done = sum(part_is_whole(path / f"{i:06d}.h5", digest) for i in range(wanted))
-    facts = (
-        text("source", source, "source"),
-        Fact("imagesets", f"{done} of {wanted} done", "imagesets_done", [done, wanted]),
-        text("next", "run the same ingest again: it goes on where it stopped", "next"),
-        file_size(sum(file.stat().st_size for file in path.iterdir() if file.is_file())),
-    )
-    return Description("parts of an unfinished ingest", facts)
-
-
-def _describe_import(path: Path, digest: str, source: str, wanted: int) -> Description:
-    done = sum(part_is_whole(path / f"{light:06d}.h5", digest) for light in range(wanted))
-    facts = (
-        text("source", source, "source"),
-        Fact("pictures", f"{done} of {wanted} done", "pictures_done", [done, wanted]),
-        text("next", "run the same import again: it goes on where it stopped", "next"),
-        file_size(sum(file.stat().st_size for file in path.iterdir() if file.is_file())),
-    )
-    return Description("parts of an unfinished import", facts)
 
 
 def _describe_take(path: Path) -> Description:

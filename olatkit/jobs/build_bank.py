@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 SUFFIXES = (".hdr", ".exr")
 # A task of some tenths of a second, so that Dask's own share of it is small.
 MAPS_PER_TASK = 4
+# In the folder of parts: what they are parts of, for `olatkit info`.
+PLAN = "plan.json"
 
 Axis = Literal["+x", "-x", "+y", "-y", "+z", "-z"]
 
@@ -68,6 +70,7 @@ class BankSummary:
 def build_bank(
     folder: str | os.PathLike[str], out: str | os.PathLike[str], config: BankConfig | None = None, *,
     scheduler: str = "threads", workers: int | None = None, overwrite: bool = False, progress: Progress | None = None,
+    resumed: Callable[[int], object] | None = None,
 ) -> BankSummary:
     """Read every map of a folder, reduce it, and write the bank.
 
@@ -82,6 +85,8 @@ def build_bank(
         As for :func:`olatkit.jobs.schedulers.run_tasks`.
     overwrite : bool
         Replace an existing bank when the new one is whole.
+    resumed : callable, optional
+        Called once before the work, with the maps that an earlier run had finished.
 
     Returns
     -------
@@ -114,6 +119,11 @@ def build_bank(
     parts = [parts_folder / _part_name(name, path, config) for name, path in zip(names, files, strict=True)]
     todo = [i for i, part in enumerate(parts) if not part.is_file()]
     parts_folder.mkdir(parents=True, exist_ok=True)
+    plan = {"command": "bank", "source": str(folder), "parts": [part.name for part in parts]}
+    with whole_file(parts_folder / PLAN, overwrite=True) as unfinished:
+        unfinished.write_text(json.dumps(plan), encoding="utf-8")
+    if resumed:
+        resumed(len(files) - len(todo))
     batches = [todo[i : i + MAPS_PER_TASK] for i in range(0, len(todo), MAPS_PER_TASK)]
     tasks = [
         (*([str(task_path(paths[i], scheduler)) for i in batch] for paths in (files, parts)), config.reading)
@@ -135,6 +145,7 @@ def build_bank(
     write_bank(out, bank, overwrite=overwrite)
     for part in parts_folder.glob("*.npz*"):
         part.unlink()
+    (parts_folder / PLAN).unlink()
     parts_folder.rmdir()
     return BankSummary(bank, len(files) - len(todo), bad, duplicates)
 

@@ -161,9 +161,10 @@ def test_parts_of_an_interrupted_ingest(folder, tmp_path, monkeypatch):
     assert done == wanted > 0
     (parts / "000000.h5").write_bytes(b"half of a par")
     assert facts(parts)["imagesets_done"] == [wanted - 1, wanted]
-    (parts / "plan.json").write_text("{")
-    with pytest.raises(FormatError, match="unreadable plan of an ingest"):
-        describe(parts)
+    for damaged in ("{", "[]", '{"lightings": []}'):
+        (parts / "plan.json").write_text(damaged)
+        with pytest.raises(FormatError, match=r"not that of an unfinished ingest, import, render or bank .*tells whether"):
+            describe(parts)
 
 
 def test_array_with_sidecar(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 
 from olatkit.errors import ConfigError, FormatError, OutputExistsError
 from olatkit.io.banks import read_bank
+from olatkit.io.describe import describe
 from olatkit.io.environments import read_environment
 from olatkit.io.exr import write_exr
 from olatkit.jobs import build_bank as job
@@ -73,8 +74,17 @@ def test_a_stopped_build_goes_on_and_gives_the_same_bytes(
     with pytest.raises(KeyboardInterrupt):
         build_bank(folder, tmp_path / "bank.h5", scheduler="sync")
     assert not (tmp_path / "bank.h5").exists()
-    done = build_bank(folder, tmp_path / "bank.h5", scheduler="sync")
+    explained = describe(tmp_path / "bank.h5.parts")
+    facts = {fact.key: fact.value for fact in explained.facts}
+    assert explained.kind == "parts of an unfinished bank build"
+    assert (facts["maps_done"], facts["source"]) == ([5, 9], str(folder))
+    assert facts["next"] == "run the same bank build again: it goes on where it stopped"
+    told: list[tuple[int, int]] = []
+    done = build_bank(
+        folder, tmp_path / "bank.h5", scheduler="sync", resumed=lambda count: told.append((count, len(calls)))
+    )
     assert done.resumed == 5
+    assert told == [(5, 6)]  # before a map was read
     assert len(calls) == 10
     assert (tmp_path / "bank.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
 
@@ -84,7 +94,7 @@ def test_changed_files_and_settings_are_read_anew(folder: Path, tmp_path: Path) 
     for _ in range(2):
         with pytest.raises(FormatError, match=r"bad\.hdr"):
             build_bank(folder, tmp_path / "bank.h5", scheduler="sync")
-    assert len(list((tmp_path / "bank.h5.parts").iterdir())) == 9
+    assert len(list((tmp_path / "bank.h5.parts").glob("*.npz"))) == 9
     changed = folder / "outdoor" / "scene4_1k.exr"
     write_exr(changed, np.full((32, 64, 3), 7, np.float32), overwrite=True)
     done = build_bank(folder, tmp_path / "bank.h5", BankConfig(skip_bad=True), scheduler="sync")
