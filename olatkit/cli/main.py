@@ -53,9 +53,12 @@ class _LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemError) as error:
+            # A compiled function that was interrupted is said to have returned a result with an exception set.
+            if isinstance(error, SystemError) and not isinstance(error.__cause__, KeyboardInterrupt):
+                raise
             self.kept = ctx.meta.get(STOPPED) or KEPT.get(ctx.invoked_subcommand or "", self.kept)
-            raise
+            raise KeyboardInterrupt from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(COMMANDS)

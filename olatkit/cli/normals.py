@@ -65,13 +65,13 @@ def command(
     from olatkit.jobs.normals import NormalsConfig, make_normals
 
     try:
-        low, high = (None, None) if ranks is None else (float(part) for part in ranks.split(","))
-        if low is not None and not 0 <= low < high <= 1:
+        window = {} if ranks is None else dict(zip(("low", "high"), map(float, ranks.split(",")), strict=True))
+        if window and not 0 <= window["low"] < window["high"] <= 1:
             raise ValueError
     except ValueError:
         raise click.BadParameter(f"{ranks!r}, expected two shares such as 0.60,0.90", param_hint="--ranks") from None
     config = NormalsConfig.model_validate({
-        "imageset": imageset, "maps": maps, "formats": formats, "mask": mask, "low": low, "high": high, "steps": steps,
+        "imageset": imageset, "maps": maps, "formats": formats, "mask": mask, "steps": steps, **window,
         "sh_order": sh_order, "exposure_stops": exposure_stops,
     })
     environments = [read_environment(path) for path in envmaps]

@@ -1,5 +1,6 @@
 """``olatkit render``: relight a take under environment maps and light tracks."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 FORMATS = ("png", "png16", "exr", "mp4", "prores", "ffv1")
 METHODS = ("voronoi", "nearest", "barycentric", "lobe")
 _PATH = click.Path(path_type=Path)
+# Share of the subject above white that is worth a line; highlights are often less.
+NOTED_CUT = 0.01
 _POSITIVE = click.FloatRange(0, min_open=True)
 
 
@@ -127,9 +130,20 @@ def command(
     say_kept(report.kept, "picture")
     for name, factor in report.exposures.items():
         click.echo(f"{name}: exposure x{factor:.4g} from linear to display", err=True)
-    for name, share in report.lost.items():
-        if share.max() > 1e-6:
-            click.echo(f"{name}: {100 * share.max():.1f} % of its light comes from where no lamp stands", err=True)
+    for name, lost in report.lost.items():
+        shares = 100 * lost.max(axis=1, initial=0)
+        if shares.max(initial=0) > 1e-4:
+            some = f"{shares[0]:.1f}" if len(shares) == 1 else f"{shares.min():.1f} to {shares.max():.1f}"
+            click.echo(f"{name}: {some} % of its light comes from where no lamp stands, and is left out", err=True)
+    for name, cut in report.cut.items():
+        if cut.max(axis=0, initial=0)[0] > NOTED_CUT:
+            worst = int(cut[:, 0].argmax())
+            where = "" if len(cut) == 1 else f" in the brightest of {len(cut)} pictures"
+            stops = math.floor(10 * (options["exposure_stops"] - cut[worst, 1])) / 10
+            click.echo(
+                f"{name}: {100 * cut[worst, 0]:.0f} % of the subject is brighter than white and cut{where}; EXR keeps it, "
+                f"--exposure {stops:g} shows nearly all of it", err=True,
+            )
     click.echo(str(report.paths[0] if len(report.paths) == 1 else out))
 
 

@@ -23,7 +23,7 @@ from olatkit.jobs.render_files import ChunkFiles, Tagger, films_of, join_films
 from olatkit.jobs.shots import RenderConfig, Shot, plan_shots
 from olatkit.render.basis import LightingBasis, check_device
 from olatkit.render.mixer import MapMixer
-from olatkit.render.pictures import find_exposure
+from olatkit.render.pictures import above_white, find_exposure
 from olatkit.render.weights import METHODS, cell_areas
 from olatkit.rig import LightRig
 from olatkit.wording import counted
@@ -43,8 +43,11 @@ class RenderReport:
     exposures : dict
         Factor from linear to display of each lighting's PNG and video pictures; empty if there are none.
     lost : dict
-        Share of the power of each lighting's first picture that no light's cell covers, (3,); zero without
-        ``max_angle_deg``.
+        Share of the power of each lighting that no light's cell covers, (N, 3) for the N pictures that were made; zero
+        without ``max_angle_deg``.
+    cut : dict
+        What PNG and videos cut off above white, (N, 2): share of the subject's pixels of which a channel is cut, and by
+        how many stops that channel is above white in the brightest hundredth of them. Empty without such files.
     kept : int
         Pictures that an interrupted run had finished.
     """
@@ -52,6 +55,7 @@ class RenderReport:
     paths: tuple[Path, ...]
     exposures: dict[str, float]
     lost: dict[str, np.ndarray]
+    cut: dict[str, np.ndarray]
     kept: int = 0
 
 
@@ -123,7 +127,9 @@ def render_take(
         journal.finish()
     names = [lighting.name for lighting in lit]
     exposures = {name: scale.display for name, scale in zip(names, work.scales, strict=True)}
-    return RenderReport(paths, exposures if work.for_display else {}, dict(zip(names, work.lost, strict=True)), kept)
+    lost = {name: np.reshape(rows, (-1, 3)) for name, rows in zip(names, work.lost, strict=True)}
+    cut = {name: np.reshape(rows, (-1, 2)) for name, rows in zip(names, work.cut, strict=True)}
+    return RenderReport(paths, exposures if work.for_display else {}, lost, cut if work.for_display else {}, kept)
 
 
 def take_exposure(take: Take) -> float:
@@ -159,19 +165,19 @@ class _Work:
         source = getattr(take, "path", None)
         self.tagger = Tagger("" if source is None else Path(source).name, [x.name for x in lightings], config)
         self.for_display = for_display
-        self.lost = self._first_losses()
+        self._check_weights()
+        self.lost: list[list[np.ndarray]] = [[] for _ in lightings]
+        self.cut: list[list[tuple[float, float]]] = [[] for _ in lightings]
         self.scales = self._find_scales(take)
 
-    def _first_losses(self) -> list[np.ndarray]:
-        """Share of every lighting's first picture that no lamp covers; weights that cannot be are found here."""
-        firsts = [x.at(0, self._config.fps).turned(self._config.yaw_deg) for x in self._lightings]
+    def _check_weights(self) -> None:
+        """Find weights that cannot be before work begins."""
         try:
-            self._mixer.weights(firsts[0])
+            self._mixer.weights(self._lightings[0].at(0, self._config.fps).turned(self._config.yaw_deg))
         except OlatkitError:
             raise
         except ValueError as error:
             raise ConfigError(str(error)) from error
-        return [self._mixer.lost_share(light) for light in firsts]
 
     def _find_scales(self, take: Take) -> list[Scale]:
         """Units of every lighting; ones, which nothing asks for, if only the plain linear sum is written."""
@@ -233,6 +239,9 @@ class _Work:
             if start == 0:
                 matte = self._composer.matte(index, pictures[0].shape[:2], pictures[-1] if white else None)
             for shot, light, picture in zip(batch, lights, pictures, strict=False):
+                self.lost[shot.lighting].append(self._mixer.lost_share(light))
+                if self.for_display:
+                    self.cut[shot.lighting].append(above_white(picture, self.scales[shot.lighting].display))
                 yield shot, self._composer.compose(picture, matte, light, self.scales[shot.lighting])
 
 

@@ -52,6 +52,23 @@ def contact_sheet(
     return sheet
 
 
+def above_white(picture: np.ndarray, exposure: float) -> tuple[float, float]:
+    """How much of a picture (H, W, 3) is above white at an exposure, and so cut in PNG and videos.
+
+    Returns
+    -------
+    float, float
+        Share of the pixels that are lit (above a hundredth of white) of which a channel is above white, and by how many
+        stops it is in the brightest hundredth of them, 0 if nothing is.
+    """
+    brightest = np.maximum(np.maximum(picture[..., 0], picture[..., 1]), picture[..., 2]) * np.float32(exposure)
+    count = int(np.count_nonzero(brightest > 1))
+    if not count:
+        return 0.0, 0.0
+    lit = brightest[brightest > 0.01]
+    return count / lit.size, max(0.0, float(np.log2(np.quantile(lit, 0.99))))
+
+
 def find_exposure(imageset: Imageset, cell_areas: np.ndarray) -> float:
     """Factor that gives the foreground a median luminance of 0.25 under a white sky of radiance 1.
 

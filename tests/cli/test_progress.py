@@ -7,8 +7,10 @@ import sys
 import time
 from pathlib import Path
 
+import click
 import pytest
 
+from olatkit.cli import main as main_module
 from olatkit.cli import options
 from olatkit.cli.options import progress_bar
 
@@ -55,6 +57,25 @@ def interrupt(options: list[str], after: Path) -> str:
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     return said.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("cause", "code", "said"), [
+    (KeyboardInterrupt(), 130, "stopped; run the same command again to go on\n"),
+    (None, 1, "olatkit: unexpected SystemError: returned a result with an exception set"),
+])
+def test_an_interrupted_compiled_function_is_no_fault_of_ours(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], cause: BaseException | None, code: int, said: str
+) -> None:
+    def interrupted() -> None:
+        raise SystemError("returned a result with an exception set") from cause
+
+    monkeypatch.setattr(main_module, "load_command", lambda name: click.Command(name, callback=interrupted))
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    monkeypatch.setattr(sys, "argv", ["olatkit", "render"])
+    with pytest.raises(SystemExit) as end:
+        main_module.main()
+    assert end.value.code == code
+    assert capsys.readouterr().err.lstrip().startswith(said)
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """``olatkit render`` on the command line: exit codes, pixels, nothing overwritten."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +80,17 @@ def test_existing_file_is_kept(tmp_path: Path, take: OneImageset, sky: Environme
 
 def test_partial_dome_reports_what_is_lost(tmp_path: Path, take: OneImageset, sky: EnvironmentMap) -> None:
     result = run(tmp_path, "-o", str(tmp_path / "a.exr"), "--max-angle", "10")
-    assert "% of its light comes from where no lamp stands" in result.stderr
+    assert "% of its light comes from where no lamp stands, and is left out" in result.stderr
+
+
+def test_what_is_cut_above_white_is_told_with_a_remedy(tmp_path: Path, take: OneImageset, sky: EnvironmentMap) -> None:
+    said = run(tmp_path, "-o", str(tmp_path / "a.png"), "--exposure", "5").stderr
+    found = re.search(r"sky: (\d+) % of the subject is brighter than white and cut; EXR keeps it, --exposure (\S+)", said)
+    assert found, said
+    assert int(found[1]) > 50
+    advised = ["--exposure", found[2], "--overwrite"]
+    assert "brighter than white" not in run(tmp_path, "-o", str(tmp_path / "a.png"), *advised).stderr
+    assert "brighter than white" not in run(tmp_path, "-o", str(tmp_path / "a.exr"), "--exposure", "5").stderr
 
 
 @pytest.mark.parametrize("arguments, message", [

@@ -291,7 +291,7 @@ def test_bad_folders(folder: Path, what: str, error: type[Exception], message: s
         ({"pictures": {"bayer": "rggb"}}, FormatError, "has 3 channels, but 'pictures.bayer' says it is a mosaic"),
         ({"pictures": {"crop": [0, 0, 100, 10]}}, ConfigError, "reaches out of pictures of 48x40 pixels"),
         ({"pictures": {"mask": "no.png"}}, FormatError, "no.png: cannot be read"),
-        ({"lights": {"source": "no.lp"}}, FormatError, "no.lp: No such file"),
+        ({"lights": {"source": "no.lp"}}, ConfigError, "no.lp: no such list of lights; .* counts from the folder"),
         ({"lights": {"order": "numbered", "dead": [1]}}, CaptureError, "8 lights in use, but 9 pictures"),
         ({"lights": {"gains": "list"}}, ConfigError, "has no gains"),
         ({"lights": {"axes": "x-right,y-up,z-from-camera"}, "wrong": True}, None, ""),

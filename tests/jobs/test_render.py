@@ -158,7 +158,30 @@ def test_light_that_no_lamp_covers_is_reported(tmp_path: Path) -> None:
     take = make_take()
     report = render_take(take, [make_map()], tmp_path / "a.exr", RenderConfig(max_angle_deg=5))
     caps = 20 * (1 - np.cos(np.radians(5))) / 2
+    assert report.lost["sky"].shape == (1, 3)
     np.testing.assert_allclose(report.lost["sky"], 1 - caps, atol=0.01)
+    assert report.cut == {}  # linear files cut nothing
+
+
+def test_what_pictures_cut_above_white_is_counted(tmp_path: Path) -> None:
+    take = make_take()
+    cuts = []
+    for number, stops in enumerate((-6.0, 0.0, 6.0)):
+        config = RenderConfig(exposure_stops=stops, turntable=3, formats=("png",))
+        report = render_take(take, [make_map()], tmp_path / str(number), config)
+        cuts.append(report.cut["sky"])
+        assert report.lost["sky"].shape == (3, 3)
+        for path, (share, over) in zip(report.paths, report.cut["sky"], strict=True):
+            codes = read_picture(path).max(axis=2)
+            assert np.count_nonzero(codes == 255) >= share * np.count_nonzero(codes > 30) - 1
+            assert (share > 0.01) <= (over > 0)
+    assert not cuts[0].any()
+    assert (cuts[2][:, 0] > 0.9).all()
+    assert (cuts[2][:, 0] > cuts[1][:, 0]).all()
+    # At the exposure that is advised, a hundredth of the pixels is left above white.
+    over = cuts[2][:, 1].max()
+    advised = render_take(take, [make_map()], tmp_path / "less", RenderConfig(exposure_stops=6 - over, turntable=3))
+    assert advised.cut["sky"][:, 0].max() < 0.02
 
 
 def test_what_cannot_be_rendered(tmp_path: Path) -> None:
