@@ -43,8 +43,10 @@ def find_pictures(folder: Path, manifest: Manifest) -> tuple[LightRig, tuple[Pat
         listed, pictures = _from_names(found, lights)
     else:
         if not (folder / lights.source).exists():
-            raise ConfigError(f"{folder / lights.source}: no such list of lights; the path in 'lights.source' counts from the "
-                              "folder of photographs")
+            raise ConfigError(
+                f"{folder / lights.source}: no such list of lights; the path in 'lights.source' counts from the folder of "
+                "photographs"
+            )
         listed = read_light_list(folder / lights.source)
         if lights.gains == "list" and not listed.has_gains:
             raise ConfigError(f"{folder / lights.source}: has no gains (gr,gg,gb), but 'lights.gains' is list")
