@@ -17,6 +17,7 @@ import numpy as np
 
 from olatkit.errors import FormatError
 from olatkit.geometry import row_solid_angles
+from olatkit.io.kinds import kind_of_file, kind_of_hdf5
 from olatkit.io.outputs import whole_file
 
 FORMAT, VERSION = "olatkit-bank", 1
@@ -128,8 +129,9 @@ def read_bank(path: str | os.PathLike[str]) -> LightingBank:
     import h5py
 
     try:
+        _check_kind(Path(path))
         with h5py.File(path, "r", locking=False) as file:
-            _check_version(path, dict(file.attrs))
+            _check_version(path, file)
             arrays = {key: file[key][()] for key in ("lighting", "fine", "scale", "test")}
             texts = {key: tuple(file[key].asstr()[()].tolist()) for key in _TEXTS}
             settings = json.loads(file.attrs["settings"])
@@ -172,12 +174,21 @@ def is_bank(attributes: dict[str, Any]) -> bool:
     return attributes.get("format") == FORMAT
 
 
-def _check_version(path: str | os.PathLike[str], attributes: dict[str, Any]) -> None:
-    """One line for a file that is no bank, or one of another version."""
-    name = Path(path).name
+def _check_kind(path: Path) -> None:
+    """One line for what is no HDF5 file, and what a map is shown with."""
+    kind = kind_of_file(path)
+    if kind:
+        remedy = "; 'olatkit envmap show' and 'envmap info' are for single maps" if kind == "a picture" else ""
+        raise FormatError(f"{path}: no lighting bank but {kind}, expected a file made by 'olatkit bank build'{remedy}")
+
+
+def _check_version(path: str | os.PathLike[str], file: Any) -> None:
+    """One line for an HDF5 file that is no bank, or one of another version."""
+    name, attributes = Path(path).name, dict(file.attrs)
     if not is_bank(attributes):
-        found = attributes.get("format", "of no stated format")
-        raise FormatError(f"{path}: no lighting bank but {found}; expected a file made by 'olatkit bank build'")
+        raise FormatError(
+            f"{path}: no lighting bank but {kind_of_hdf5(file)}, expected a file made by 'olatkit bank build'"
+        )
     version = attributes.get("version", "none")
     if version != VERSION:
         raise FormatError(

@@ -8,7 +8,7 @@ import numpy as np
 
 from olatkit.color import luminance
 from olatkit.io.banks import read_bank
-from olatkit.io.environments import FLAT, LAMP
+from olatkit.io.environments import FLAT, LAMP, TRACE
 from olatkit.io.facts import Description, Fact, file_size, number, span, text
 from olatkit.wording import counted
 
@@ -38,13 +38,18 @@ def describe_bank(path: Path) -> Description:
     ]
     kinds = count_notes(bank.notes)
     said = [f"{kinds['flat']} with a clipped sun or a small, evenly bright lamp"] * bool(kinds["flat"])
-    said += [f"{kinds['other']} otherwise"] * bool(kinds["other"])
+    said += [f"{kinds['other']} with something else"] * bool(kinds["other"])
     facts.append(Fact("odd maps", ", ".join(said) or "none", "odd_maps", {k: kinds[k] for k in ("flat", "other")}))
     if kinds["lamp"]:
         facts.append(Fact("softboxes", f"the brightest light of {counted(kinds['lamp'], 'map')}, wide and evenly bright",
                           "lamp_maps", kinds["lamp"]))
-    odd = [(name, note) for name, note in zip(bank.names, bank.notes, strict=True) if FLAT in note]
+    odd = [(name, note) for name, note in zip(bank.names, bank.notes, strict=True) if _kinds(note) & {"flat", "other"}]
     facts += [text(f"  {name}", note, f"note_{i}") for i, (name, note) in enumerate(odd[:LISTED])]
+    if len(odd) > LISTED:
+        facts.append(number("  not listed here", len(odd) - LISTED, "odd maps; --json lists all", "not_listed"))
+    if kinds["trace"]:
+        facts.append(Fact("lossy files", f"{counted(kinds['trace'], 'map')} with slightly negative values around black, set "
+                          "to 0", "trace_maps", kinds["trace"]))
     maps = [
         {"name": name, "scene": scene, "split": "test" if held else "train", "scale": float(scale), "sha256": sha256,
          "notes": note}
@@ -56,12 +61,19 @@ def describe_bank(path: Path) -> Description:
 
 
 def count_notes(notes: Sequence[str]) -> Counter[str]:
-    """How many maps have a light that may be a clipped sun ('flat'), a wide, even one ('lamp'), something else ('other')."""
+    """How many maps have a light that may be a clipped sun ('flat'), a wide, even one ('lamp'), traces of negative light
+    ('trace'), something else ('other')."""
     counts: Counter[str] = Counter()
     for note in notes:
-        parts = note.split("; ") if note else []
-        counts.update({"flat" if FLAT in part else "lamp" if LAMP in part else "other" for part in parts})
+        counts.update(_kinds(note))
     return counts
+
+
+def _kinds(note: str) -> set[str]:
+    """What the notes of a map, behind each other, are about."""
+    kinds = {FLAT: "flat", LAMP: "lamp", TRACE: "trace"}
+    parts = note.split("; ") if note else []
+    return {next((kind for words, kind in kinds.items() if words in part), "other") for part in parts}
 
 
 def _shortened(names: list[str] | tuple[str, ...]) -> str:

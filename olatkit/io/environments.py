@@ -24,8 +24,11 @@ SMALL_ROWS = 64
 # A flat top wider than this is a softbox, a window or a sky. Cut to a tenth of their peak, the five low suns of 18 published
 # maps have 0.8 degrees.
 LAMP_DEG = 6.0
-# What the notes on flat tops say, in short, so that banks can count them.
-FLAT, LAMP = "is flat over", "is evenly bright over"
+# What the notes on flat tops and on negative values say, in short, so that banks can count them.
+FLAT, LAMP, TRACE = "is flat over", "is evenly bright over", "slightly negative"
+# Negative light below this share of the whole is what lossy compression leaves around black: 8 published maps in DWA EXR
+# files have 7e-12 to 7e-7.
+TRACE_SHARE = 1e-4
 # An EXR file with fewer distinct values than this was an 8-bit picture once; a mere gradient has more.
 EIGHT_BIT_VALUES = 256
 
@@ -64,13 +67,14 @@ def read_environment(
 
     Notes
     -----
-    NaN and negative values, which lossy EXR compression leaves around black, become 0; one warning counts them
-    and states their power. Another names a small light with a flat top, whose sun was clipped; a wide one is a lamp as a
-    rule, and no more than information. Alpha is ignored.
+    NaN and negative values become 0; one warning counts them and states their power. Negative ones of less than 1e-4 of
+    the power, which lossy EXR compression leaves around black, are no more than information. Another warning names a small
+    light with a flat top, whose sun was clipped; a wide one is a lamp as a rule, and no more than information either. Alpha
+    is ignored.
     """
     environment, notes = examine_environment(path, center=center, up=up, flip=flip, any_aspect=any_aspect)
     for note in notes:
-        log.log(logging.INFO if LAMP in note else logging.WARNING, "%s: %s", path, note)
+        log.log(logging.INFO if LAMP in note or TRACE in note else logging.WARNING, "%s: %s", path, note)
     return environment
 
 
@@ -86,8 +90,7 @@ def examine_environment(
     if not any_aspect:
         _check_aspect(path, *radiance.shape[:2])
     if not radiance.any():
-        why = f" ({notes[0]})" if notes else ""
-        raise FormatError(f"{path}: the map is black everywhere{why}, expected some light")
+        raise FormatError(f"{path}: the map is black everywhere, expected some light")
     environment = _orient(EnvironmentMap(radiance[:, ::-1].copy() if flip else radiance, path.stem), rotation)
     if np.issubdtype(image.dtype, np.floating):
         notes += _about_clipping(environment)
@@ -208,10 +211,24 @@ def _clean(path: Path, radiance: np.ndarray, notes: list[str]) -> np.ndarray:
         return radiance
     nan, negative = np.isnan(radiance), radiance < 0
     clean = np.where(radiance > 0, radiance, np.float32(0))
+    found = _told({"negative": int(negative.sum()), "NaN": int(nan.sum())})
+    if not clean.any():
+        if nan.all() or negative.all():
+            raise FormatError(f"{path}: every value is {'NaN' if nan.all() else 'negative'}, expected some light")
+        raise FormatError(f"{path}: the map has no light, only {found} and zeros, expected some light")
     solid_angles = row_solid_angles(*radiance.shape[:2])
     lost = float(-radiance[negative] @ solid_angles[np.nonzero(negative)[0]])
-    kept = float(clean.sum(axis=(1, 2), dtype=np.float64) @ solid_angles)
-    share = f", {lost / kept:.2g} of the whole" if kept else ""
-    count = f"{int(negative.sum())} negative and {int(nan.sum())} NaN values"
-    notes.append(f"{count} set to 0 (negative power {lost:.3g}{share})")
+    share = lost / float(clean.sum(axis=(1, 2), dtype=np.float64) @ solid_angles)
+    if not nan.any() and share < TRACE_SHARE:
+        notes.append(f"{counted(int(negative.sum()), f'{TRACE} value')} set to 0 ({share:.2g} of the whole power)")
+    else:
+        power = f" (negative power {lost:.3g}, {share:.2g} of the whole)" if negative.any() else ""
+        notes.append(f"{found} set to 0{power}")
     return clean
+
+
+def _told(counts: dict[str, int]) -> str:
+    """Such as '3 negative and 1 NaN values', without what there is none of."""
+    seen = {kind: count for kind, count in counts.items() if count}
+    kinds = " and ".join(f"{count} {kind}" for kind, count in seen.items())
+    return f"{kinds} value" + ("s" if sum(seen.values()) > 1 else "")

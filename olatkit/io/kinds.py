@@ -26,6 +26,15 @@ def why_no_take(path: Path) -> str:
     return f"not a take but {kind}, expected NAME.olat.h5{remedy}"
 
 
+def kind_of_file(path: Path) -> str:
+    """What a file or folder that is no HDF5 file is, in words; '' for an HDF5 file."""
+    if path.is_dir():
+        return "a folder"
+    with path.open("rb") as file:
+        start = file.read(512)
+    return "" if start.startswith(HDF5_MAGIC) else _kind(start)[0]
+
+
 def kind_of_hdf5(file: Any) -> str:
     """What an open HDF5 file is by its attributes and the names in it."""
     if "codes_per_unit" in file.attrs or ("label" in file and "r_tick" in file):

@@ -135,9 +135,13 @@ def build_bank(
     )
     bad = tuple(as_given(line, [folder]) for lines in done for line in lines)
     if bad and not config.skip_bad:
-        more = f" and {counted(len(bad) - 1, 'more file')}" if len(bad) > 1 else ""
-        raise FormatError(f"{bad[0]}{more}: repair or remove, or leave such files out with --skip-bad; done and waiting in "
-                          f"{parts_folder.name}: {counted(len(files) - len(bad), 'other map')}")
+        first, those = bad[0], "it"
+        if len(bad) > 1:
+            first, those = f"{len(bad)} of {len(files)} files cannot be used, the first is {bad[0]}", "them"
+        raise FormatError(
+            f"{first}; repair or remove {those}, or leave {those} out with --skip-bad. "
+            f"{counted(len(files) - len(bad), 'other map')} done and waiting in {parts_folder.name}"
+        )
     usable = [i for i, part in enumerate(parts) if part.is_file()]
     if not usable:
         raise FormatError(f"{folder}: no map can be used of {len(files)}; the first: {bad[0]}")
@@ -153,7 +157,8 @@ def build_bank(
 def find_maps(folder: Path) -> list[Path]:
     """All .hdr and .exr files of a folder and its subfolders, by name; FormatError if there are none."""
     if not folder.is_dir():
-        raise FormatError(f"{folder}: no such folder; name the one that holds the environment maps")
+        what = "is a file" if folder.exists() else "no such folder"
+        raise FormatError(f"{folder}: {what}; name the folder that holds the environment maps")
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not found:
         raise FormatError(f"{folder}: holds no .hdr or .exr file, nor do its subfolders")

@@ -138,7 +138,7 @@ def test_what_is_wrong_with_a_map_is_one_line(sky: Path, tmp_path: Path, refused
     (tmp_path / "cut.exr").write_bytes(sky.read_bytes()[:3000])
     for name, message in (
         ("none.hdr", "cannot be read: No such file"), ("text.hdr", "not an image"), ("empty.exr", "the file is empty"),
-        ("black.exr", "black everywhere"), ("inf.exr", "infinite values"), ("nan.exr", "black everywhere"),
+        ("black.exr", "black everywhere"), ("inf.exr", "infinite values"), ("nan.exr", "every value is NaN"),
         ("square.exr", "perhaps a mirror ball"), ("cut.exr", "damaged"),
     ):
         line = refused("envmap", "downsample", tmp_path / name, "-o", out)

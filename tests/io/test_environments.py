@@ -75,10 +75,36 @@ def test_infinite_values_are_refused_with_their_place(tmp_path: Path) -> None:
         read_environment(tmp_path / "a.exr")
 
 
-@pytest.mark.parametrize("value", [0.0, -1.0])
-def test_black_maps_are_refused(tmp_path: Path, value: float) -> None:
-    write_exr(tmp_path / "a.exr", np.full((8, 16, 3), value, np.float32))
-    with pytest.raises(FormatError, match="black everywhere"):
+@pytest.mark.parametrize("value, level", [(-1e-3, logging.INFO), (-0.5, logging.WARNING), (np.nan, logging.WARNING)])
+def test_traces_of_negative_light_are_no_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, value: float, level: int
+) -> None:
+    image = np.full((8, 16, 3), 2, np.float32)
+    image[1, 2, 0] = value
+    write_exr(tmp_path / "a.exr", image)
+    with caplog.at_level(logging.INFO):
+        read_environment(tmp_path / "a.exr")
+    (record,) = caplog.records
+    assert record.levelno == level
+    share = abs(value) * row_solid_angles(8, 16)[1] / (3 * 2 * 4 * np.pi)
+    said = {
+        -1e-3: f"1 slightly negative value set to 0 ({share:.2g} of the whole power)",
+        -0.5: f"1 negative value set to 0 (negative power {0.5 * row_solid_angles(8, 16)[1]:.3g}, ",
+    }
+    assert record.message.partition(": ")[2].startswith(said.get(value, "1 NaN value set to 0"))
+    assert ("power" in record.message) == np.isfinite(value)  # only what was found is named
+    assert examine_environment(tmp_path / "a.exr")[1] == (record.message.partition(": ")[2],)
+
+
+@pytest.mark.parametrize("values, message", [
+    ([0.0], "the map is black everywhere, expected some light"), ([-1.0], "every value is negative, expected some light"),
+    ([np.nan], "every value is NaN, expected some light"),
+    ([0.0, np.nan], "the map has no light, only 192 NaN values and zeros, expected some light"),
+])
+def test_maps_without_light_are_refused(tmp_path: Path, values: list[float], message: str) -> None:
+    image = np.resize(np.array(values, np.float32), (8, 16, 1)).repeat(3, axis=2)
+    write_exr(tmp_path / "a.exr", image)
+    with pytest.raises(FormatError, match=message):
         read_environment(tmp_path / "a.exr")
 
 
