@@ -126,8 +126,8 @@ def command(
     lightings = _find_lightings(envmaps, tracks, sequence, orientation)
     rig = read_rig(rig_path) if rig_path else None
     with progress_bar("render") as progress:
-        report = render_take(imagesets, lightings, out, config, rig=rig, overwrite=overwrite, progress=progress)
-    say_kept(report.kept, "picture")
+        report = render_take(imagesets, lightings, out, config, rig=rig, overwrite=overwrite, progress=progress,
+                             resumed=lambda count: say_kept(count, "picture"))
     for name, factor in report.exposures.items():
         click.echo(f"{name}: exposure x{factor:.4g} from linear to display", err=True)
     for name, lost in report.lost.items():

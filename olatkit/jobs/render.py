@@ -62,6 +62,7 @@ class RenderReport:
 def render_take(
     take: Take, lightings: Sequence[EnvironmentMap | Lighting], out: str | os.PathLike[str], config: RenderConfig, *,
     rig: LightRig | None = None, overwrite: bool = False, progress: Callable[[int, int], object] | None = None,
+    resumed: Callable[[int], object] | None = None,
 ) -> RenderReport:
     """Relight imagesets and write pictures.
 
@@ -80,6 +81,8 @@ def render_take(
         Replace existing files; otherwise any of them is an OutputExistsError before work begins.
     progress : callable, optional
         Called with pictures done and pictures in all.
+    resumed : callable, optional
+        Called once before the work, with the pictures that an interrupted run had finished.
 
     Returns
     -------
@@ -112,14 +115,18 @@ def render_take(
     chunks = plan_shots(len(take), lit, out, config)
     paths, parts = _paths(chunks), _parts_folder(out, chunks)
     with running_alone(parts):
-        journal = Journal(parts, _settings(take, rig, lit, config), overwrite=overwrite)
+        settings = _settings(take, rig, lit, config) | {"chunks": [len(shots) for shots in chunks]}
+        journal = Journal(parts, settings, overwrite=overwrite)
         if not journal.goes_on:
             for path in paths:
                 refuse_existing(path, overwrite=overwrite)
         work = _Work(take, rig, lit, config, for_display=any(path.suffix != ".exr" for path in paths))
         journal.begin()
+        kept = sum(len(shots) for number, shots in enumerate(chunks) if journal.is_done(number))
+        if resumed:
+            resumed(kept)
         try:
-            kept = work.run(chunks, journal, progress)
+            work.run(chunks, journal, progress)
             join_films(chunks, config, journal, work.tagger, [scale.display for scale in work.scales])
         except BaseException:
             journal.give_up()
@@ -193,11 +200,11 @@ class _Work:
 
     def run(
         self, chunks: Sequence[Sequence[Shot]], journal: Journal, progress: Callable[[int, int], object] | None
-    ) -> int:
-        """Make all chunks that are not done; returns how many pictures were."""
+    ) -> None:
+        """Make all chunks that are not done."""
         todo = [(number, shots) for number, shots in enumerate(chunks) if not journal.is_done(number)]
         total = sum(len(shots) for shots in chunks)
-        kept = done = total - sum(len(shots) for _, shots in todo)
+        done = total - sum(len(shots) for _, shots in todo)
         order = [index for index, _ in groupby(shot.imageset for _, shots in todo for shot in shots)]
         imagesets = self._reader.read_ahead(order)
         current, basis = -1, None
@@ -215,7 +222,6 @@ class _Work:
                             progress(done, total)
                     files.end_imageset(index)
             journal.mark_done(number)
-        return kept
 
     def _basis(self, images: np.ndarray) -> LightingBasis:
         precision = "sqrt12" if self._reader.coded else self._config.precision

@@ -264,9 +264,20 @@ def test_an_error_leaves_what_can_be_gone_on_from(tmp_path: Path, monkeypatch: p
     config = RenderConfig(imageset="all")
     with pytest.raises(ConfigError, match="5 lights"):
         render_take(take, [make_map()], tmp_path / "a.mp4", config)
+    reads = take.reads
     assert names(tmp_path) == ["a.mp4.parts"]
+    explained = describe(tmp_path / "a.mp4.parts")
+    facts = {fact.key: fact for fact in explained.facts}
+    assert explained.kind == "parts of an unfinished render"
+    assert (facts["pictures_done"].value, facts["lightings"].value) == ([4, 5], ["sky"])
+    assert facts["next"].text == "run the same render again: it goes on where it stopped"
     take.imagesets[4] = good
-    assert render_take(take, [make_map()], tmp_path / "a.mp4", config).kept == 4
+    told: list[tuple[int, int]] = []
+    report = render_take(
+        take, [make_map()], tmp_path / "a.mp4", config, resumed=lambda kept: told.append((kept, take.reads))
+    )
+    assert report.kept == 4
+    assert told == [(4, reads)]  # before an imageset was read
     assert names(tmp_path) == ["a.mp4"]
     with pytest.raises(OutputExistsError, match=r"a\.mp4"):
         render_take(take, [make_map()], tmp_path / "a.mp4", config)
