@@ -143,7 +143,7 @@ def test_field_of_view(output: str, pixels: int) -> None:
     assert touched[-1] - touched[0] + 1 == pixels
 
 
-@pytest.mark.parametrize("variant", ["tiny", "lite"])
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_a_clip_equals_its_frames(variant: str) -> None:
     network, clip, lights = _network(variant), torch.rand(5, 3, 64, 64), torch.rand(5, 3, 16, 16)
     with torch.no_grad():
