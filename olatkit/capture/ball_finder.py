@@ -48,7 +48,7 @@ def find_ball(picture: np.ndarray) -> tuple[Ball, float]:
         ball, seen = _refine(grey, np.array([*center, candidate[2] / scale]))
         if ball is not None and seen >= MIN_OUTLINE:
             return ball, seen
-    raise CaptureError("no ball was found: no circle shows two fifths of its outline; give its place and radius")
+    raise CaptureError("no ball was found: no circle shows two fifths of its outline; say where it is with --ball")
 
 
 def _search(small: np.ndarray) -> np.ndarray | None:

@@ -34,17 +34,19 @@ def command(
     in which axes, and which picture belongs to which light. --write-manifest drafts it. Run the same command again
     after an interruption: it goes on where it stopped.
     """
-    from olatkit.io.manifests import draft_manifest, read_manifest
+    from olatkit.io.manifests import check_folder, draft_manifest, read_manifest
     from olatkit.io.outputs import whole_file
     from olatkit.jobs.import_photographs import import_photographs
 
     if write_manifest is not None:
+        draft = draft_manifest(folder)
         with whole_file(write_manifest, overwrite=overwrite) as part:
-            part.write_text(draft_manifest(folder), encoding="utf-8")
+            part.write_text(draft, encoding="utf-8")
         click.echo(f"{write_manifest}: fill in the empty keys, then give it to --manifest")
         return
     if manifest is None or output is None:
         raise click.UsageError("give --manifest FILE and --output FILE, or --write-manifest FILE to begin")
+    check_folder(folder)  # before the manifest, which may not be there either
     with progress_bar("pictures", "joining") as (progress, joining):
         done = import_photographs(
             folder, read_manifest(manifest), output, encoding=codes, compression=compression, scheduler=scheduler,

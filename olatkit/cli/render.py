@@ -86,8 +86,8 @@ def _parse_place(_ctx: click.Context, _param: click.Parameter, value: str | None
               help="Frames per second of videos and light tracks.")
 @click.option("--background", metavar="COLOR|FILE|map",
               help="Put the subject before a colour (#rrggbb), a picture, or the map itself as the camera sees it.")
-@click.option("--fov", "fov_deg", type=click.FloatRange(0, 180, min_open=True, max_open=True), default=30.0,
-              show_default=True, metavar="DEG", help="Horizontal field of view of the camera, for --background map.")
+@click.option("--fov", "fov_deg", type=click.FloatRange(0, 180, min_open=True, max_open=True),
+              metavar="DEG", help="Horizontal field of view of the camera, for --background map.  [default: 30]")
 @click.option("--matte", metavar="FILE|FOLDER",
               help="Where the subject is: one picture, or one per imageset.  [default: found in the take]")
 @click.option("--ball", is_flag=True, help="Show a mirror ball and a diffuse ball in the same light beside the picture.")
@@ -121,6 +121,8 @@ def command(
         raise click.UsageError("--sequence needs the maps of --envmap")
     orientation = {"center": center, "up": up, "flip": flip, "any_aspect": any_aspect}
     options["turntable"] = options["turntable"] or 0
+    if options["fov_deg"] is None:
+        del options["fov_deg"]
     config = RenderConfig.model_validate(options)
     imagesets = open_take(take)
     lightings = _find_lightings(envmaps, tracks, sequence, orientation)
@@ -175,6 +177,8 @@ def _open_map(path: Path, orientation: dict[str, Any]) -> "MapSource":
 
     try:
         status = path.stat()
+    except FileNotFoundError as error:
+        raise FormatError(f"{path}: no such file or folder, expected an environment map or a folder of them") from error
     except OSError as error:
         raise FormatError(f"{path}: cannot be read: {error.strerror}") from error
     stamp = f"{path.name} {status.st_size} {status.st_mtime_ns} {sorted(orientation.items())}"

@@ -25,6 +25,8 @@ def list_pictures(folder: str | os.PathLike[str], suffixes: tuple[str, ...]) -> 
     folder = Path(folder)
     try:
         found = [path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith(".")]
+    except FileNotFoundError as error:
+        raise FormatError(f"{folder}: no such folder") from error
     except OSError as error:
         raise FormatError(f"{folder}: cannot be read: {error.strerror}") from error
     if not found:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from olatkit.errors import ConfigError
+from olatkit.errors import ConfigError, FormatError
 from olatkit.io.light_lists import parse_axes
 from olatkit.io.transfer import parse_transfer
 from olatkit.io.yaml_files import read_yaml
@@ -121,6 +121,14 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
     return manifest
 
 
+def check_folder(folder: Path) -> Path:
+    """The folder of photographs, if there is one; FormatError otherwise."""
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "no such folder"
+        raise FormatError(f"{folder}: {what}, expected a folder of photographs under one light each")
+    return folder
+
+
 def check_manifest(manifest: Manifest, source: str) -> None:
     """Refuse combinations of keys that contradict each other, ConfigError."""
     pictures, lights = manifest.pictures, manifest.lights
@@ -155,7 +163,7 @@ def draft_manifest(folder: str | os.PathLike[str]) -> str:
 
     Keys that only the photographer knows are left empty, which an import refuses.
     """
-    folder = Path(folder)
+    folder = check_folder(Path(folder))
     lines = [f"# Photographs of {folder.name}: fill in what is empty; keys behind '#' may stay as they are."]
     lines += [f"# {remark}" for remark in _remarks(folder)]
     for group in ("pictures", "lights"):
@@ -206,8 +214,11 @@ def _explain(error: ValidationError) -> str:
     meaning = field.description if field is not None and field.description else "a group of keys; see --write-manifest"
     if first["type"] == "missing":
         return f"key '{key}' is missing: {meaning}"
+    value, name = repr(first.get("input")), str(first["loc"][-1])
     problem = first["msg"].removeprefix("Value error, ")
-    return f"key '{key}' is {first.get('input')!r}: {problem}; it means: {meaning}"
+    for said in (f"{name} is {value}, ", f"{name} {value}: "):  # by the line's beginning
+        problem = problem.removeprefix(said)
+    return f"key '{key}' is {value}: {problem}; it means: {meaning}"
 
 
 def _remarks(folder: Path) -> list[str]:

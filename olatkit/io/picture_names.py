@@ -7,7 +7,7 @@ import numpy as np
 
 from olatkit.errors import CaptureError, ConfigError
 from olatkit.io.light_lists import LightList, make_rig, read_light_list
-from olatkit.io.manifests import NAMES, Lights, Manifest
+from olatkit.io.manifests import NAMES, Lights, Manifest, check_folder
 from olatkit.rig import LightRig
 from olatkit.wording import counted
 
@@ -77,8 +77,7 @@ def match_files(folder: Path, pattern: str) -> list[tuple[Path, dict[str, float]
 
 def _matching(folder: Path, manifest: Manifest) -> list[tuple[Path, dict[str, float]]]:
     """The pictures with one light each; ambient picture and mask are none of them."""
-    if not folder.is_dir():
-        raise CaptureError(f"{folder}: no such folder, expected photographs under one light each")
+    check_folder(folder)
     others = {manifest.pictures.ambient, manifest.pictures.mask}
     found = [item for item in match_files(folder, manifest.pictures.files) if item[0].name not in others]
     if not found:

@@ -29,7 +29,14 @@ def parse_yaml(text: str, complaint: str) -> Any:
 
     try:
         return yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        raise ConfigError(f"{complaint}: {_where(error.problem_mark)}{error.problem or error.context}") from error
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{complaint}: {' '.join(str(error).split())}") from error
     except RecursionError as error:
         raise ConfigError(f"{complaint} that can be read: its brackets are nested too deep") from error
+
+
+def _where(mark: Any) -> str:
+    """Line and column of a place in YAML, as editors count them."""
+    return f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""

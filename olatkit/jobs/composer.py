@@ -49,6 +49,8 @@ class Composer:
     """
 
     def __init__(self, config: RenderConfig, mixer: MapMixer, count: int) -> None:
+        if "fov_deg" in config.model_fields_set and config.background != "map":
+            raise ConfigError("--fov needs --background map, which it is for")
         self._config, self._mixer = config, mixer
         self._background = _read_background(config.background)
         self._mattes = _find_mattes(config, count)

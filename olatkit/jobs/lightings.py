@@ -15,6 +15,7 @@ from olatkit.io.yaml_files import read_yaml
 from olatkit.render.lights import Light, MapShare
 from olatkit.render.mixer import MapMixer
 from olatkit.render.tracks import LightTrack
+from olatkit.wording import called
 
 # Maps or instants whose mean luminance stands for all of a sequence or track.
 SAMPLES = 16
@@ -160,15 +161,21 @@ def read_track(path: Path, open_map: Callable[[Path], MapSource]) -> TrackLighti
     ConfigError
         Not YAML, an unknown or wrong key, or a map that is not there; one line that names the key.
     """
+    document = read_yaml(path)
+    if not isinstance(document, dict):
+        found = "is empty" if document is None else f"holds {called(document)}"
+        raise ConfigError(f"{path}: {found}, expected a light track with the keys {', '.join(LightTrack.model_fields)}")
     try:
-        track = LightTrack.model_validate(read_yaml(path))
+        track = LightTrack.model_validate(document)
     except ValidationError as error:
         raise ConfigError(f"{path}: {_first_problem(error)}") from error
     sources = []
     for name in track.map_names:
         place = path.parent / name
         if not place.is_file():
-            raise ConfigError(f"{path}: map '{name}' is not there; paths count from the folder of the track, {place}")
+            raise ConfigError(
+                f"{path}: map '{name}' is not there; it is looked for from the folder of the track, {path.parent.resolve()}"
+            )
         sources.append(open_map(place))
     return TrackLighting(path.stem, track, tuple(sources))
 
@@ -181,4 +188,6 @@ def _first_problem(error: ValidationError) -> str:
         return f"unknown key '{where}'; the keys are explained in docs/rendering.md"
     value = "" if first["type"] in ("missing", "value_error") else f" is {first.get('input')!r}"
     text = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "model_type":  # which names a class of ours
+        text = "expected keys and values"
     return f"'{where}'{value}: {text}" if where else text

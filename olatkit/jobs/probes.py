@@ -21,7 +21,7 @@ from olatkit.capture.probes import (
     mirror_direction,
     normalise_gains,
 )
-from olatkit.errors import CaptureError
+from olatkit.errors import CaptureError, FormatError
 from olatkit.io.photographs import SUFFIXES, read_grey
 from olatkit.io.picture_names import match_files
 from olatkit.io.takes import Take, open_take
@@ -184,7 +184,8 @@ def find_light_gains(
             what = f"ball at ({ball.x:.0f}, {ball.y:.0f}) with radius {ball.radius:.0f} px" if ball else "flat target"
             raise CaptureError(
                 f"{take_path}: shading of the {what} differs by {100 * usual:.0f} % from that of a white diffuse surface "
-                f"(median of the lights), expected under {100 * MISFIT:.0f} %; give its place, or a rig that fits"
+                f"(median of the lights), expected under {100 * MISFIT:.0f} %; say where "
+                "the target is with --ball or --flat, or import the take with a rig that fits"
             )
         unknown = tuple(np.flatnonzero(~known & take.rig.enabled).tolist())
         return LightGains(replace(take.rig, gains=gains), unknown, ball, misfit)
@@ -204,6 +205,8 @@ def _pictures_of(source: Path, pattern: str, ball_picture: str | None, transfer:
         take = open_take(source)
         lights = tuple(partial(_read_light, str(source), light) for light in range(len(take.rig)))
         return _Pictures(lights, None)
+    if not source.is_dir():
+        raise FormatError(f"{source}: no such file or folder, expected photographs of a mirror ball, or a take of one")
     found = [path for path, _ in match_files(source, pattern) if path.suffix.lower() in SUFFIXES]
     files = [path for path in found if path.name != ball_picture]
     if not files:
@@ -273,7 +276,8 @@ def _filled(directions: np.ndarray, unseen: tuple[int, ...], fallback: LightRig 
         return directions
     if fallback is None:
         raise CaptureError(
-            f"lights {list(unseen[:8])} show no highlight on the ball, or stand behind it; give their places in a rig"
+            f"lights {list(unseen[:8])} show no highlight on the ball, or stand behind it; give a rig "
+            "that has their places with --rig"
         )
     out = directions.copy()
     out[list(unseen)] = fallback.directions[list(unseen)]

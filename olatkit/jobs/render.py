@@ -105,8 +105,8 @@ def render_take(
     """
     out, rig = Path(out), rig or take.rig
     if len(rig) != len(take.rig):
-        raise ConfigError(f"rig '{rig.name}' has {counted(len(rig), 'light')}, the take has {len(take.rig)}; use its "
-                          "own rig")
+        raise ConfigError(f"rig '{rig.name}' has {counted(len(rig), 'light')}, the take has {len(take.rig)}; leave "
+                          "out --rig")
     if not np.any(rig.enabled):
         raise ConfigError(f"rig '{rig.name}' has no enabled light, so there is nothing to render with")
     if config.method not in METHODS:

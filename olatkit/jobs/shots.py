@@ -170,10 +170,10 @@ def _length(count: int, lighting: Lighting, config: RenderConfig) -> int:
     if config.imageset != "all":
         return own if own > 1 else max(config.turntable, 1)
     if isinstance(lighting, MapSequence) and own != count:
+        more = f" and {own - 1} more" if own > 1 and lighting.name == lighting.sources[0].name else ""
         raise ConfigError(
-            f"the take has {counted(count, 'imageset')}, the sequence '{lighting.name}' {counted(own, 'map')}, "
-            "expected one each; "
-            "a light track fades between maps at given times"
+            f"the take has {counted(count, 'imageset')}, the sequence of '{lighting.name}'{more} has {counted(own, 'map')}, "
+            "expected one each; a light track fades between maps at given times"
         )
     return count
 

@@ -57,6 +57,11 @@ def test_photographs_to_a_relit_picture(take: Path, tmp_path: Path) -> None:
 def test_the_draft_comes_first(photos: Path, tmp_path: Path) -> None:
     assert "fill in the empty keys" in call("import", photos, "--write-manifest", tmp_path / "m.yaml").output
     assert "give --manifest FILE" in call("import", photos, code=2).output
+    # Neither the folder nor the manifest is there: the folder is what is wrong first, and no draft of nothing is written.
+    for options in (("-m", tmp_path / "no.yaml", "-o", tmp_path / "a.olat.h5"), ("--write-manifest", tmp_path / "no.yaml")):
+        refused = call("import", tmp_path / "nowhere", *options, code=1)
+        assert "nowhere: no such folder, expected" in str(refused.exception)
+    assert not (tmp_path / "no.yaml").exists()
     refused = call("import", photos, "-m", tmp_path / "m.yaml", "-o", tmp_path / "a.olat.h5", code=1)
     assert "key 'pictures.files' is missing" in str(refused.exception)
     assert not list(tmp_path.glob("a.*"))
@@ -124,7 +129,9 @@ def test_lights_that_no_ball_shows(tmp_path: Path) -> None:
     _mirror_photographs(tmp_path / "ball", behind)
     arguments = ["lights", tmp_path / "ball", "-o", tmp_path / "rig.json", "--ball", "60.2,57.6,44.3"]
     refused = call("calibrate", *arguments, code=1)
-    assert "lights [5] show no highlight on the ball" in str(refused.exception)
+    assert "lights [5] show no highlight on the ball, or stand behind it; give a rig that has" in str(refused.exception)
+    refused = call("calibrate", "lights", tmp_path / "nowhere", "-o", tmp_path / "rig.json", code=1)
+    assert "nowhere: no such file or folder, expected photographs of a mirror ball" in str(refused.exception)
     write_rig(tmp_path / "drawing.json", LightRig("drawing", behind))
     call("calibrate", *arguments, "--rig", tmp_path / "drawing.json")
     assert olatkit.read_rig(tmp_path / "rig.json").directions[5].tolist() == [0, 0, -1]
@@ -146,6 +153,7 @@ def test_gains_from_a_white_target(tmp_path: Path, target: str) -> None:
         elsewhere = ["-o", tmp_path / "no.json", "--ball", "75,75,54"]
         refused = call("calibrate", "gains", tmp_path / "white.olat.h5", *elsewhere, code=1)
         assert "shading of the ball at (75, 75) with radius 54 px differs by" in str(refused.exception)
+        assert "say where the target is with --ball or --flat" in str(refused.exception)
         assert not (tmp_path / "no.json").exists()
     found = olatkit.read_rig(tmp_path / "rig.json").gains
     expected = gains / (gains @ [0.2126, 0.7152, 0.0722]).mean()

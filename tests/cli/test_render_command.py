@@ -106,6 +106,7 @@ def test_wrong_usage(tmp_path: Path, sky: EnvironmentMap, arguments: list[str], 
 
 def test_problems_with_the_data(tmp_path: Path, take: OneImageset, sky: EnvironmentMap) -> None:
     assert isinstance(run(tmp_path, "-o", str(tmp_path / "out"), "--imageset", "7").exception, ConfigError)
+    assert "--fov needs --background map" in str(run(tmp_path, "-o", str(tmp_path / "out"), "--fov", "30").exception)
     (tmp_path / "sky.exr").write_bytes(b"no map")
     assert isinstance(run(tmp_path, "-o", str(tmp_path / "out")).exception, FormatError)
     assert not (tmp_path / "out").exists()
@@ -171,5 +172,7 @@ def test_every_option_at_once(tmp_path: Path, take: OneImageset, sky: Environmen
 
 
 def test_a_map_that_is_not_there(tmp_path: Path, take: OneImageset) -> None:
-    assert isinstance(run(tmp_path, "-o", str(tmp_path / "out")).exception, FormatError)
+    result = run(tmp_path, "-o", str(tmp_path / "out"))
+    assert isinstance(result.exception, FormatError)
+    assert "sky.exr: no such file or folder, expected an environment map or a folder of them" in str(result.exception)
     assert not list(tmp_path.iterdir())

@@ -16,8 +16,10 @@ def test_folders_are_read_in_natural_order(tmp_path: Path) -> None:
     assert [path.name for path in list_pictures(tmp_path, (".hdr",))] == ["1.hdr", "sky_2.HDR", "sky_10.hdr"]
     with pytest.raises(FormatError, match=r"holds no picture, expected files ending in \.png"):
         list_pictures(tmp_path, (".png",))
-    with pytest.raises(FormatError, match="cannot be read"):
+    with pytest.raises(FormatError, match="none: no such folder"):
         list_pictures(tmp_path / "none", (".png",))
+    with pytest.raises(FormatError, match="cannot be read: Not a directory"):
+        list_pictures(tmp_path / "notes.txt", (".png",))
 
 
 def test_backgrounds_are_linear(tmp_path: Path) -> None:

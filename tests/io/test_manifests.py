@@ -6,8 +6,9 @@ import pytest
 import yaml
 from photographs import directions, manifest, sphere, write_photographs
 
-from olatkit.errors import ConfigError
+from olatkit.errors import ConfigError, FormatError
 from olatkit.io.manifests import Lights, Manifest, Pictures, draft_manifest, read_manifest
+from olatkit.io.picture_names import find_pictures
 
 REQUIRED = [
     *((("pictures", key)) for key, field in Pictures.model_fields.items() if field.is_required()),
@@ -33,13 +34,13 @@ def test_what_decides_the_light_is_required() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"pictures": {"transfer": "log"}}, "'pictures.transfer' is 'log'.*expected 'srgb', 'rec709', 'linear' or a gamma"),
+        ({"pictures": {"transfer": "log"}}, "key 'pictures.transfer' is 'log': expected 'srgb', 'rec709', 'linear' or"),
         ({"pictures": {"gain": 2}}, "key 'pictures.gain' is unknown, expected one of files, transfer"),
         ({"pictures": {"scale": 2}}, "key 'pictures.scale' is 2"),
         ({"pictures": {"files": "a_{n}.png"}}, "holds {n}, known are azimuth"),
         ({"pictures": {"transfer": "srgb", "black_level": 16}}, "black levels and mosaics belong to linear pictures"),
         ({"pictures": {"black_level": 70000}}, "'pictures.black_level' 70000.0 is not below"),
-        ({"lights": {"axes": "x-right"}}, "key 'lights.axes' is 'x-right': axes 'x-right': expected where x, y and z point"),
+        ({"lights": {"axes": "x-right"}}, "key 'lights.axes' is 'x-right': expected where x, y and z point"),
         ({"lights": {"order": "names"}}, "'names' goes with 'names' only"),
         ({"lights": {"order": "id"}}, "'pictures.files' has no {id}"),
         ({"lights": {"order": "names", "source": "names"}}, "must hold {x} and {y}"),
@@ -56,15 +57,27 @@ def test_contradictions(tmp_path: Path, changes: dict, message: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("a: [", "not YAML"), ("a: 2024-13-45", "not YAML: month"), ("- 1", "holds a list"),
+    [("a: [", "not YAML: line 1, column 5: expected the node"), ("a: b: c", "line 1, column 5: mapping values are not "),
+     ("a: '", "line 1, column 5: found unexpected end of stream"),
+     ("a: 2024-13-45", "not YAML: month"), ("- 1", "holds a list"),
      ("pictures: 3\nlights: {}", "key 'pictures'"), ("", "holds nothing")],
 )
 def test_other_files(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "m.yaml").write_text(text)
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=message) as caught:
         read_manifest(tmp_path / "m.yaml")
+    assert "<unicode string>" not in str(caught.value)
     with pytest.raises(ConfigError, match="--write-manifest drafts one"):
         read_manifest(tmp_path / "none.yaml")
+
+
+def test_a_folder_that_is_not_there_is_no_folder_without_pictures(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="gone: no such folder, expected a folder of photographs"):
+        draft_manifest(tmp_path / "gone")
+    with pytest.raises(FormatError, match="gone: no such folder, expected a folder of photographs"):
+        find_pictures(tmp_path / "gone", read_manifest(manifest(tmp_path)))
+    with pytest.raises(FormatError, match=r"manifest\.yaml: is a file, expected a folder"):
+        draft_manifest(tmp_path / "manifest.yaml")
 
 
 def test_a_draft_explains_every_key_and_is_refused_until_filled(tmp_path: Path) -> None:

@@ -217,9 +217,10 @@ def test_sequence_has_one_exposure_so_that_nothing_flickers(tmp_path: Path) -> N
 
 
 def test_sequence_and_take_of_other_lengths(tmp_path: Path) -> None:
-    sequence = MapSequence("day", (MapSource.of(make_map()),) * 2)
-    with pytest.raises(ConfigError, match="the take has 3 imagesets, the sequence 'day' 2 maps"):
-        render_take(make_take(), [sequence], tmp_path, RenderConfig(imageset="all"))
+    for name, called in (("day", "'day'"), ("sky", "'sky' and 1 more")):  # of a folder, and of several maps
+        sequence = MapSequence(name, (MapSource.of(make_map("sky")),) * 2)
+        with pytest.raises(ConfigError, match=f"the take has 3 imagesets, the sequence of {called} has 2 maps"):
+            render_take(make_take(), [sequence], tmp_path, RenderConfig(imageset="all"))
     assert not names(tmp_path)
 
 
@@ -265,9 +266,13 @@ def test_track_on_one_imageset_is_as_long_as_it_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text, message", [
-    ("lamps: [", "not YAML"), ("lamps: 2024-13-45", "not YAML: month"),
-    ("maps: [{map: none.exr}]", r"red.yaml: map 'none.exr' is not there"),
-    ("maps: [{map: a, brightness: 2}]", "unknown key 'maps.0.brightness'"), ("[]", "valid dictionary"),
+    ("lamps:\n- [", "not YAML: line 2, column 4: expected the node content, but found '<stream end>'$"),
+    ("lamps: 2024-13-45", "not YAML: month"),
+    ("maps: [{map: none.exr}]", r"red.yaml: map 'none.exr' is not there; .* the track, /.*one_line\d+$"),
+    ("maps: [{map: a, brightness: 2}]", "unknown key 'maps.0.brightness'"),
+    ("maps: [dawn.hdr]", "'maps.0' is 'dawn.hdr': expected keys and values"),
+    ("", "red.yaml: is empty, expected a light track with the keys duration_s, maps, rotation, lamps, reference_luminance"),
+    ("[]", "red.yaml: holds a list, expected a light track"),
     ("lamps: [{keys: [{color: red}]}]", "'lamps.0.keys.0.color': 'red' is no colour"),
     ("lamps: [{keys: [{yaw_deg: left}]}]", "'lamps.0.keys.0.yaw_deg' is 'left'"),
     ("duration_s: 1", "needs maps or lamps"),

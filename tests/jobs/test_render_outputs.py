@@ -118,7 +118,8 @@ def test_ball_shows_the_light_of_the_picture(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("given, message", [
     ({"background": "#12"}, "'#12' is no colour"), ({"background": "none.png"}, "'none.png' is no picture"),
-    ({"matte": "m.png"}, "--matte needs --background"), ({"method": "magic"}, "method is 'magic'"),
+    ({"matte": "m.png"}, "--matte needs --background"), ({"fov_deg": 45}, "--fov needs --background map"),
+    ({"fov_deg": 30, "background": "#102030"}, "--fov needs --background map"), ({"method": "magic"}, "method is 'magic'"),
     ({"half": True}, "--half is for EXR"), ({"multipart": True, "formats": ("png",)}, "--multipart is for EXR"),
     ({"formats": ("png", "png16")}, "png and png16 would have the same names"), ({"device": "abacus"}, "abacus"),
     ({"subject_m": (0, 0, 99)}, "is not inside rig"),
@@ -201,7 +202,7 @@ def test_another_rig(tmp_path: Path) -> None:
     render_take(take, [make_map()], tmp_path / "a.exr", RenderConfig(), rig=turned)
     expected = relight(take.imagesets[0], light_weights(make_map().downsample(16, 16), turned))
     np.testing.assert_allclose(read_exr(tmp_path / "a.exr"), expected, rtol=1e-5)
-    with pytest.raises(ConfigError, match="rig 'fibonacci-8' has 8 lights, the take has 20"):
+    with pytest.raises(ConfigError, match="rig 'fibonacci-8' has 8 lights, the take has 20; leave out --rig"):
         render_take(take, [make_map()], tmp_path / "b.exr", RenderConfig(), rig=default_rig(8))
 
 
