@@ -82,7 +82,24 @@ def group(verbose: int) -> None:
     Exit code 0: done. 1: a problem with the data. 2: wrong usage. Both are told in one line.
     """
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
-    logging.basicConfig(level=level, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_Once())
+    logging.basicConfig(level=level, format="%(levelname)s: %(message)s", handlers=[handler])
+
+
+class _Once(logging.Filter):
+    """Lets a warning through once: a rig with close lights says so whenever a step makes another one of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        if record.levelno < logging.WARNING or text not in self._said:
+            self._said.add(text)
+            return True
+        return False
 
 
 def _usage_line(error: click.ClickException) -> str:

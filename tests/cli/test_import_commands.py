@@ -11,6 +11,7 @@ from photographs import directions, manifest, sphere, write_photographs
 import olatkit
 from olatkit.capture.chart import chart_reference
 from olatkit.capture.probes import angles_deg
+from olatkit.cli.calibrate import _read_truth
 from olatkit.cli.main import load_command
 from olatkit.color import encode_srgb
 from olatkit.io.documents import write_rig
@@ -106,6 +107,16 @@ def test_a_mirror_ball_gives_the_rig(tmp_path: Path) -> None:
     path = manifest(tmp_path / "photos", lights={"source": "../rig.json", "order": "numbered"})
     call("import", tmp_path / "photos", "-m", path, "-o", tmp_path / "a.olat.h5", "--no-report")
     assert len(olatkit.open_take(tmp_path / "a.olat.h5").rig) == 12
+
+
+def test_close_lights_are_told_of_the_rig_that_is_found_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    close = np.array([[0, 0, 1], [np.sin(0.05), 0, np.cos(0.05)]])
+    write_rig(tmp_path / "truth.json", LightRig("stage", close))
+    caplog.clear()
+    np.testing.assert_allclose(_read_truth(tmp_path / "truth.json").directions, close, atol=1e-6)
+    assert caplog.text == ""
+    olatkit.read_rig(tmp_path / "truth.json")
+    assert "lights 0 and 1 are only 2.86 degrees apart" in caplog.text
 
 
 def test_a_photograph_that_may_be_no_light(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What a log file and an interrupted user get to read."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -8,11 +9,14 @@ import time
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from olatkit.cli import main as main_module
 from olatkit.cli import options
 from olatkit.cli.options import progress_bar
+from olatkit.rig import LightRig, default_rig
 
 
 def test_a_log_file_gets_a_line_for_every_tenth(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
@@ -76,6 +80,25 @@ def test_an_interrupted_compiled_function_is_no_fault_of_ours(
         main_module.main()
     assert end.value.code == code
     assert capsys.readouterr().err.lstrip().startswith(said)
+
+
+def test_a_warning_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = default_rig(12)
+    close = np.concatenate([rig.directions[:1] + np.array([0, 0.02, 0]), rig.directions])
+    close /= np.linalg.norm(close, axis=1, keepdims=True)
+
+    def four_rigs() -> None:
+        for name in ("Objects", "Objects", "Objects", "ball"):
+            LightRig(name, close)
+        for _ in range(2):
+            logging.getLogger("olatkit").info("a step")
+
+    monkeypatch.setattr(logging.root, "handlers", [])
+    monkeypatch.setattr(logging.root, "level", logging.WARNING)
+    monkeypatch.setattr(main_module, "load_command", lambda name: click.Command(name, callback=four_rigs))
+    lines = CliRunner().invoke(main_module.group, ["-v", "import"]).stderr.splitlines()
+    assert [line.partition(": lights")[0] for line in lines] == [
+        "WARNING: rig 'Objects'", "WARNING: rig 'ball'", "INFO: a step", "INFO: a step"]
 
 
 @pytest.mark.slow
