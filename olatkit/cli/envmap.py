@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from olatkit.cli.options import overwrite_option, parse_size
-from olatkit.cli.orientation import orientation_options, read_map
+from olatkit.cli.orientation import is_turned, orientation_options, read_map
 
 if TYPE_CHECKING:
     from olatkit.envmap import EnvironmentMap
@@ -28,8 +28,11 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON list for machines; keys end in their units.")
 @orientation_options
 def info(maps: tuple[Path, ...], as_json: bool, **orientation: Any) -> None:
-    """Say how bright each MAP is, where its light comes from, and what is odd about it, such as a clipped sun."""
-    from olatkit.cli.info import as_json_list, as_text
+    """Say how bright each MAP is, where its light comes from, and what is odd about it, such as a clipped sun.
+
+    A file that is no map is one line on stderr and exit code 1; the others are explained all the same.
+    """
+    from olatkit.cli.info import explain
     from olatkit.io.describe_map import describe_map
     from olatkit.io.environments import examine_environment, file_rotation
 
@@ -37,8 +40,7 @@ def info(maps: tuple[Path, ...], as_json: bool, **orientation: Any) -> None:
         file_rotation(orientation["center"], orientation["up"])
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    found = [(path, describe_map(path, *examine_environment(path, **orientation))) for path in maps]
-    click.echo(as_json_list(found) if as_json else "\n\n".join(as_text(path, item) for path, item in found))
+    explain(maps, lambda path: describe_map(path, *examine_environment(path, **orientation)), as_json=as_json)
 
 
 @command.command("downsample")
@@ -61,18 +63,21 @@ def downsample(map_path: Path, out: Path, size: tuple[int, int], overwrite: bool
 @command.command("rotate")
 @_MAP
 @click.option("-o", "--output", "out", type=_PATH, required=True, help="Map to write, .exr with 32-bit floats.")
-@click.option("--yaw", "yaw_deg", type=float, default=0.0, metavar="DEG",
+@click.option("--yaw", "yaw_deg", type=float, metavar="DEG",
               help="About the vertical: +90 takes light from the camera's side to the picture's right.")
-@click.option("--pitch", "pitch_deg", type=float, default=0.0, metavar="DEG",
+@click.option("--pitch", "pitch_deg", type=float, metavar="DEG",
               help="+90 takes light from above to the camera's side.")
-@click.option("--roll", "roll_deg", type=float, default=0.0, metavar="DEG",
+@click.option("--roll", "roll_deg", type=float, metavar="DEG",
               help="In the picture: +90 takes light from the right to above.")
 @orientation_options
 @overwrite_option
 def rotate(
-    map_path: Path, out: Path, yaw_deg: float, pitch_deg: float, roll_deg: float, overwrite: bool, **orientation: Any
+    map_path: Path, out: Path, yaw_deg: float | None, pitch_deg: float | None, roll_deg: float | None, overwrite: bool,
+    **orientation: Any,
 ) -> None:
     """Turn MAP by roll, then pitch, then yaw, and write it with its power kept.
+
+    Without an angle, a map of which --center, --up or --flip says that it lies otherwise is put right.
 
     A yaw alone moves whole columns exactly and shares fractions of one. Pitch and roll resample the map; what that
     changes in its power is put right, and printed.
@@ -82,6 +87,10 @@ def rotate(
     from olatkit.geometry import rotation_matrix
     from olatkit.latlong import turn_latlong
 
+    if (yaw_deg, pitch_deg, roll_deg) == (None,) * 3 and not is_turned(orientation):
+        raise click.UsageError("nothing to turn by: give --yaw, --pitch or --roll, or say with --center, --up or --flip "
+                               "how the file lies")
+    yaw_deg, pitch_deg, roll_deg = yaw_deg or 0.0, pitch_deg or 0.0, roll_deg or 0.0
     _check_exr(out, overwrite)
     environment = read_map(map_path, orientation)
     if pitch_deg % 360 or roll_deg % 360:

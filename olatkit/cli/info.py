@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from olatkit.io.facts import Description
 
 
@@ -18,8 +20,14 @@ def command(files: tuple[Path, ...], as_json: bool) -> None:
 
     A file of no known kind is one line on stderr and exit code 1; the others are explained all the same.
     """
-    from olatkit.errors import OlatkitError
     from olatkit.io.describe import describe
+
+    explain(files, describe, as_json=as_json)
+
+
+def explain(files: tuple[Path, ...], describe: "Callable[[Path], Description]", *, as_json: bool) -> None:
+    """Print what each file is, then a line on stderr for each of which that cannot be said; the last one is raised."""
+    from olatkit.errors import OlatkitError
 
     found: list[tuple[Path, Description]] = []
     errors: list[OlatkitError] = []

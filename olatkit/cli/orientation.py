@@ -24,6 +24,11 @@ def orientation_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def is_turned(orientation: dict[str, Any]) -> bool:
+    """Whether the options say that a file lies otherwise than the maps of this package."""
+    return bool((orientation["center"], orientation["up"]) != ("-z", "+y") or orientation["flip"])
+
+
 def read_map(path: Any, orientation: dict[str, Any]) -> Any:
     """Read a map as its options say; axes that do not go together are wrong usage."""
     from olatkit.io.environments import file_rotation, read_environment

@@ -15,6 +15,9 @@ from olatkit.rig import LightRig
 from olatkit.wording import counted
 
 HEIGHT, WIDTH = 256, 512
+# Of bands of four stops, from 8 below the mean and less to 16 above it and more.
+BANDS = np.array([(20, 20, 60), (40, 50, 130), (60, 110, 170), (90, 160, 130), (180, 190, 80), (240, 180, 50),
+                  (245, 110, 40), (255, 255, 255)], np.uint8)
 
 
 def map_page(environment: EnvironmentMap, rig: LightRig | None = None, *, method: str = "voronoi") -> np.ndarray:
@@ -60,9 +63,21 @@ def _stops(environment: EnvironmentMap) -> np.ndarray:
     """Luminance in bands of four stops around the mean, dark to bright; black where there is no light."""
     light = luminance(environment.radiance)
     bands = np.floor(np.log2(np.maximum(light, 1e-30)) / 4).clip(-3, 4).astype(int) + 3
-    colours = np.array([(20, 20, 60), (40, 50, 130), (60, 110, 170), (90, 160, 130), (180, 190, 80), (240, 180, 50),
-                        (245, 110, 40), (255, 255, 255)], np.uint8)
-    return np.where((light > 0)[..., None], colours[bands], 0).astype(np.uint8)
+    return _with_legend(np.where((light > 0)[..., None], BANDS[bands], 0).astype(np.uint8))
+
+
+def _with_legend(picture: np.ndarray) -> np.ndarray:
+    """The colours of the bands in a row at the bottom, and where they meet, in stops from the mean."""
+    wide, high, left = 40, 10, WIDTH - len(BANDS) * 40 - 8
+    top = HEIGHT - high - 6
+    picture[top - 16 : top + high + 2, left - 2 : left + len(BANDS) * wide + 2] = 24
+    for band, colour in enumerate(BANDS):
+        start = left + band * wide
+        picture[top : top + high, start : start + wide] = colour
+        if band:
+            stops = f"{4 * (band - 3):+d}" if band != 3 else "mean"
+            draw_text(picture, stops, (start - 3 * len(stops), top - 4), 0.35)
+    return picture
 
 
 def _lights(environment: EnvironmentMap, rig: LightRig, method: str) -> np.ndarray:

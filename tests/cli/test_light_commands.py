@@ -16,6 +16,7 @@ from olatkit.envmap import EnvironmentMap
 from olatkit.io.banks import read_bank
 from olatkit.io.exr import write_exr
 from olatkit.io.images import read_image
+from olatkit.render.map_pictures import BANDS, _stops
 from olatkit.rig import default_rig
 
 
@@ -62,6 +63,19 @@ def test_info_says_where_the_light_is(sky: Path) -> None:
     assert turned["power"] == pytest.approx(found["power"], rel=1e-6)
 
 
+def test_a_bad_map_does_not_hide_the_good_ones(sky: Path, tmp_path: Path) -> None:
+    write_exr(tmp_path / "black.exr", np.zeros((8, 16, 3), np.float32))
+    write_exr(tmp_path / "dim.exr", np.full((8, 16, 3), 1e-3, np.float32))
+    maps = [sky, tmp_path / "black.exr", tmp_path / "none.exr", tmp_path / "dim.exr"]
+    done = CliRunner().invoke(envmap, ["info", *map(str, maps)])
+    assert done.exit_code == 1
+    assert [line.partition(":")[0] for line in done.stdout.splitlines() if not line.startswith(" ") and line] == [
+        str(sky), str(tmp_path / "dim.exr")]
+    assert done.stderr.count("\n") == 1
+    assert "black.exr: the map is black everywhere" in done.stderr
+    assert "none.exr" in str(done.exception)  # the last one, which the program tells as it tells any error
+
+
 def test_downsample_keeps_the_power(sky: Path, tmp_path: Path) -> None:
     done = run(envmap, "downsample", sky, "-o", tmp_path / "small.exr", "--size", "32x8")
     assert done.exit_code == 0
@@ -81,6 +95,18 @@ def test_rotate_writes_a_turned_map(sky: Path, tmp_path: Path, turn: tuple[str, 
     np.testing.assert_allclose(read_image(tmp_path / "t.exr"), environment.rotate(**angles).radiance, rtol=1e-6)
 
 
+def test_rotate_wants_a_turn(sky: Path, tmp_path: Path) -> None:
+    done = run(envmap, "rotate", sky, "-o", tmp_path / "t.exr", "--any-aspect")
+    assert done.exit_code == 2
+    assert "nothing to turn by: give --yaw, --pitch or --roll" in done.stderr
+    assert not (tmp_path / "t.exr").exists()
+    # A file that lies otherwise is turned by that alone, and an angle of 0 is one.
+    assert run(envmap, "rotate", sky, "-o", tmp_path / "t.exr", "--center", "+z").exit_code == 0
+    np.testing.assert_array_equal(read_image(tmp_path / "t.exr"), np.roll(read_image(sky), 64, axis=1))
+    assert run(envmap, "rotate", sky, "-o", tmp_path / "u.exr", "--yaw", "0").exit_code == 0
+    np.testing.assert_array_equal(read_image(tmp_path / "u.exr"), read_image(sky))
+
+
 def test_show_draws_a_page_with_and_without_lights(sky: Path, tmp_path: Path) -> None:
     from olatkit.io.documents import write_rig
 
@@ -92,6 +118,16 @@ def test_show_draws_a_page_with_and_without_lights(sky: Path, tmp_path: Path) ->
     assert plain.shape == (3 * 256 + 8, 2 * 512 + 4, 3)
     assert lit.shape == (4 * 256 + 12, 2 * 512 + 4, 3)
     np.testing.assert_array_equal(lit[: 3 * 256], plain[: 3 * 256])
+
+
+def test_the_legend_of_the_stops_says_what_a_colour_means() -> None:
+    """A map of one brightness per column, in stops from the mean: its colours are those of the legend, in its order."""
+    stops = np.repeat([-10, -6, -2, 2, 6, 10, 14, 18], 64)
+    picture = _stops(EnvironmentMap(np.broadcast_to((2.0**stops)[:, None], (256, 512, 3)), "stops"))
+    np.testing.assert_array_equal(picture[0, 32::64], BANDS)
+    bright = (picture[243] == BANDS[-1]).all(axis=1)  # within the legend
+    legend = picture[243, np.flatnonzero(bright)[-1] - 319 :]
+    np.testing.assert_array_equal(legend[20:320:40], BANDS)
 
 
 def test_encode_writes_what_is_asked_for(sky: Path, tmp_path: Path) -> None:
@@ -144,7 +180,7 @@ def test_what_is_wrong_with_a_map_is_one_line(sky: Path, tmp_path: Path, refused
         line = refused("envmap", "downsample", tmp_path / name, "-o", out)
         assert message in line
         assert name in line
-    assert "maps are written as .exr" in refused("envmap", "rotate", sky, "-o", tmp_path / "o.png")
+    assert "maps are written as .exr" in refused("envmap", "rotate", sky, "--yaw", 1, "-o", tmp_path / "o.png")
     out.write_text("precious")
     assert "o.exr" in refused("envmap", "downsample", sky, "-o", out)
     assert out.read_text() == "precious"
