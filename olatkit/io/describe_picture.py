@@ -22,27 +22,32 @@ def describe_picture(path: Path) -> Description:
     with path.open("rb") as file:
         tags = tag_facts(path, file.read(16))
     if not linear:
-        facts += [text("light", "encoded, usually sRGB: holds nothing brighter than white", "light"),
-                  span("values", image, "", "values", ".6g")]
+        if not tags:  # those name the curve
+            facts.append(text("light", "encoded, usually sRGB: holds nothing brighter than white", "light"))
+        facts.append(span("values", image, "", "values", ".6g"))
         return Description("picture", (*facts, *tags, file_size(path.stat().st_size)))
     color = (image[..., None] if channels == 1 else image[..., : min(channels, 3)]).astype(np.float64)
-    facts += _range_facts(color)
-    is_map = width == 2 * height
+    facts += _range_facts(color, rendered=bool(tags))
+    is_map = width == 2 * height and not tags
     if is_map and color.shape[2] == 3:
         facts += _map_facts(np.nan_to_num(np.maximum(color, 0), nan=0.0, posinf=0.0))
     kind = "environment map (lat-long)" if is_map else "linear picture"
     return Description(kind, (*facts, *tags, file_size(path.stat().st_size)))
 
 
-def _range_facts(color: np.ndarray) -> list[Fact]:
-    """Peak and faults of linear values."""
+def _range_facts(color: np.ndarray, *, rendered: bool) -> list[Fact]:
+    """Peak and faults of linear values; a picture that was rendered is negative where noise is."""
     finite = color[np.isfinite(color)]
     faults = {"NaN": int(np.isnan(color).sum()), "infinite": int(np.isinf(color).sum())}
-    faults["negative"] = int((finite < 0).sum())
+    negative = int((finite < 0).sum())
+    if not rendered:
+        faults["negative"] = negative
     shown = ", ".join(f"{count} {name}" for name, count in faults.items() if count) or "none"
     peak = float(finite.max()) if finite.size else float("nan")
     lowest = float(finite.min()) if finite.size else float("nan")
     facts = [number("peak", peak, "(linear)", "peak", ".5g"), number("lowest", lowest, "(linear)", "lowest", ".3g")]
+    if rendered and negative:
+        facts.append(Fact("negative values", f"{negative} (noise is kept)", "negative_values", negative))
     return [*facts, Fact("faulty values", shown, "faulty_values", faults)]
 
 

@@ -25,10 +25,15 @@ def describe_stream(path: Path) -> Description:
     video = path.suffix.lower() in VIDEO_SUFFIXES
     cine = not path.is_dir() and not video and path.suffix.lower() not in (".npy", ".raw")
     stream: FrameStream = CineStream(path) if cine else open_stream(path, transfer="linear" if video else None)
-    facts = [*_camera_facts(stream), *_frame_facts(stream), *_clock_facts(stream), *_level_facts(stream)]
-    if video:
+    facts, clock = [*_camera_facts(stream), *_frame_facts(stream)], _clock_facts(stream)
+    tags = film_facts(read_comment(path)) if video else []
+    if tags:  # a film that was rendered is no capture, and what an ingest must know is not said of it
+        facts += [fact for fact in clock if fact.key != "timestamps"]
+    else:
+        facts += [*clock, *_level_facts(stream)]
+    if video and not tags:
         facts.append(text("transfer curve", "not linear: give --transfer to ingest", "transfer"))
-        facts += film_facts(read_comment(path))
+    facts += tags
     whole = path.stat().st_size if path.is_file() else sum(f.stat().st_size for f in path.iterdir() if f.is_file())
     kind = "folder of images" if path.is_dir() else "video" if video else "Phantom .cine capture" if cine else "frames"
     return Description(kind, (*facts, file_size(whole)))

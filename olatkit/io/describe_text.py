@@ -11,6 +11,7 @@ import numpy as np
 from olatkit.errors import ConfigError, FormatError
 from olatkit.io.facts import Description, Fact, file_size, number, size, text
 from olatkit.io.yaml_files import read_yaml
+from olatkit.wording import counted
 
 LONG = 70  # characters of a value that are shown
 _OWN_KEYS = ("path", "kind", "bytes")  # of every description for machines
@@ -27,7 +28,8 @@ def describe_yaml(path: Path) -> Description:
         raise FormatError(f"{path}: YAML without keys, expected settings, a light track or a manifest of photographs")
     kinds = {"light track": {"maps", "lamps", "rotation"}, "manifest of photographs": {"pictures"}}
     kind = next((name for name, keys in kinds.items() if keys & document.keys()), "settings")
-    return Description(f"{kind}, YAML", (*_entries(document), file_size(path.stat().st_size)))
+    facts = _track(document) if kind == "light track" else _entries(document)
+    return Description(f"{kind}, YAML", (*facts, file_size(path.stat().st_size)))
 
 
 def describe_matrix(path: Path, matrix: list[Any]) -> Description:
@@ -92,11 +94,32 @@ def describe_page(path: Path) -> Description:
     return Description(kind, (*facts, file_size(path.stat().st_size)))
 
 
+def _track(document: dict[str, Any]) -> list[Fact]:
+    """How long a light track is, and how many maps, turns and lamps it has; its plain entries if it is damaged."""
+    try:
+        maps, turns, lamps = (document.get(key) or [] for key in ("maps", "rotation", "lamps"))
+        keys = [*maps, *turns, *(key for lamp in lamps for key in lamp["keys"])]
+        length = document.get("duration_s") or max((key.get("at_s", 0) for key in keys), default=0)
+        names = list(dict.fromkeys(str(key["map"]) for key in maps))
+        shown = [f"{lamp.get('name') or f'lamp {i}'} ({counted(len(lamp['keys']), 'key')})" for i, lamp in enumerate(lamps)]
+        named = f"{len(names)} ({counted(len(maps), 'key')}): {', '.join(names)}" if names else "none"
+        about = [
+            Fact("duration", f"{length:g} s" if length else "0 s, a standing light", "duration_s", length),
+            Fact("maps", named, "maps", maps),
+            Fact("rotation", counted(len(turns), "key") if turns else "none", "rotation", turns),
+            Fact("lamps", f"{len(lamps)}: {', '.join(shown)}" if lamps else "none", "lamps", lamps),
+        ]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return _entries(document)
+    return about + _entries({key: value for key, value in document.items() if key not in {fact.key for fact in about}})
+
+
 def _entries(document: dict[str, Any]) -> list[Fact]:
     """Keys of a document with their values, long ones shortened."""
     facts = []
     for key, value in document.items():
-        shown = " ".join(str(value).split())
+        plain = ", ".join(f"{k}: {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+        shown = " ".join(plain.split())
         name = f"{key}_" if key in _OWN_KEYS else str(key)
         facts.append(Fact(str(key), shown if len(shown) <= LONG else f"{shown[:LONG]} ...", name, value))
     return facts

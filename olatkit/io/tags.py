@@ -44,5 +44,5 @@ def _facts(tags: Mapping[str, Any]) -> list[Fact]:
         return []
     return [
         Fact(label, _FORMS[key].format(float(tags[key])) if key in _FORMS else str(tags[key]), f"tag_{key}", tags[key])
-        for key, label in TAGS.items() if key in tags
+        for key, label in TAGS.items() if key in tags and not (key == "yawDegrees" and float(tags[key]) == 0)
     ]

@@ -38,7 +38,9 @@ class Tagger:
 
     def linear(self, shot: Shot) -> Tags:
         """Of one linear picture."""
-        own: Tags = {"environment": self.names[shot.lighting], "picture": shot.picture, "yawDegrees": float(shot.yaw_deg)}
+        own: Tags = {"environment": self.names[shot.lighting], "yawDegrees": float(shot.yaw_deg)}
+        if shot.moving:
+            own["picture"] = shot.picture
         return own | self.shared(shot.imageset)
 
     def shown(self, shot: Shot, display: float) -> Tags:

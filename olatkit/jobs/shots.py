@@ -117,6 +117,8 @@ class Shot:
     stills : tuple of Still
     videos : tuple of (Path, str)
         Videos that the picture is a frame of, with their formats.
+    moving : bool
+        Whether it is one of several: light that moves, or a whole take.
     """
 
     imageset: int
@@ -125,6 +127,7 @@ class Shot:
     yaw_deg: float
     stills: tuple[Still, ...]
     videos: tuple[tuple[Path, str], ...]
+    moving: bool = False
 
 
 def plan_shots(count: int, lightings: Sequence[Lighting], out: Path, config: RenderConfig) -> list[list[Shot]]:
@@ -216,7 +219,7 @@ def _shot(
     suffix = f"_{picture:04d}" if length > 1 else ""
     return Shot(
         imageset, index, picture, config.yaw_deg + turn, names.stills(lighting.name, imageset, suffix),
-        names.videos(lighting.name, imageset),
+        names.videos(lighting.name, imageset), moving=length > 1 or config.imageset == "all",
     )
 
 

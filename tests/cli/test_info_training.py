@@ -102,6 +102,28 @@ def test_small_documents(tmp_path: Path, name: str, content: str, kind: str) -> 
     assert facts(tmp_path / name)["kind"] == kind
 
 
+def test_a_light_track_is_counted_in_words(tmp_path: Path) -> None:
+    (tmp_path / "red.yaml").write_text(
+        "maps: [{map: a.exr}, {map: b.exr, at_s: 2}, {map: a.exr, at_s: 2.5}]\nreference_luminance: 2\n"
+        "lamps: [{name: red, keys: [{intensity: 0}, {at_s: 3, intensity: 1.2}]}, {keys: [{color: '#ff2010'}]}]\n"
+    )
+    shown = {fact.label: fact.text for fact in describe(tmp_path / "red.yaml").facts}
+    del shown["on disk"]
+    assert shown == {
+        "duration": "3 s", "maps": "2 (3 keys): a.exr, b.exr", "rotation": "none",
+        "lamps": "2: red (2 keys), lamp 1 (1 key)", "reference_luminance": "2",
+    }
+    assert facts(tmp_path / "red.yaml")["lamps"][0]["keys"][1] == {"at_s": 3, "intensity": 1.2}
+    for damaged in ("lamps: [3]", "maps: {map: a}", "maps: [{map: a, at_s: soon}]", "lamps: 7"):
+        (tmp_path / "red.yaml").write_text(damaged)
+        assert describe(tmp_path / "red.yaml").kind == "light track, YAML"
+
+
+def test_groups_of_keys_are_shown_as_yaml_has_them(tmp_path: Path) -> None:
+    (tmp_path / "m.yaml").write_text("pictures: {files: a, scale: 0.5}\n")
+    assert describe(tmp_path / "m.yaml").facts[0].text == "files: a, scale: 0.5"
+
+
 def test_the_plan_of_a_set_names_its_test_actors(tmp_path: Path) -> None:
     actors = (Actor("actor-01", 1, "train", 40.0), Actor("actor-02", 2, "test", 60.0))
     write_set(tmp_path, SetPlan(actors, default_rig(), default_114(), 3, (48, 64)))

@@ -25,7 +25,7 @@ from olatkit.envmap import EnvironmentMap
 from olatkit.errors import ConfigError, FormatError, OutputExistsError
 from olatkit.imageset import Imageset
 from olatkit.io.describe import describe
-from olatkit.io.images import read_exr, read_picture, write_png
+from olatkit.io.images import read_exr, read_picture, write_exr, write_png
 from olatkit.io.run_lock import running_alone
 from olatkit.jobs import shots
 from olatkit.jobs.lightings import TrackLighting
@@ -66,9 +66,35 @@ def test_every_file_says_what_it_shows(tmp_path: Path) -> None:
         assert int(facts["imageset"]) == 1
         if path.suffix in (".png", ".exr"):
             assert float(facts["yawDegrees"]) == 30 + 180 * path.stem.endswith("1")
+            assert int(facts["picture"]) == int(path.stem[-4:])
         assert ("displayFactor" in facts) == (path.suffix != ".exr")
         assert float(facts.get("displayFactor", display)) == display
     assert {path.suffix for path in report.paths} == {".png", ".exr", ".mp4", ".mkv"}
+
+
+def test_a_still_tells_of_no_film_and_a_film_of_no_capture(tmp_path: Path) -> None:
+    take = bright_take()
+    take.imagesets[0].radiance[:, :4] = -0.01  # noise
+    for name, config in (("a.exr", RenderConfig()), ("a.png", RenderConfig()), ("a.mkv", RenderConfig(turntable=2))):
+        render_take(take, [make_map()], tmp_path / name, config)
+    still, picture, film = ({fact.key: fact for fact in describe(tmp_path / f"a.{x}").facts} for x in ("exr", "png", "mkv"))
+    for found in (still, picture):
+        assert not {"tag_picture", "tag_yawDegrees", "light"} & found.keys()
+        assert found["tag_environment"].value == "sky"
+    assert still["negative_values"].text == f"{3 * 4 * SIZE} (noise is kept)"
+    assert still["faulty_values"].text == "none"
+    assert not {"levels", "white_balance", "transfer", "timestamps", "tag_picture"} & film.keys()
+    assert film["frames"].value == 2
+    # The same values without our tags are anyone's picture or capture.
+    write_exr(tmp_path / "b.exr", read_exr(tmp_path / "a.exr"))
+    anyone = {fact.key: fact for fact in describe(tmp_path / "b.exr").facts}
+    assert anyone["faulty_values"].text == f"{3 * 4 * SIZE} negative"
+
+
+def test_a_rendered_picture_twice_as_wide_as_high_is_no_map(tmp_path: Path) -> None:
+    for tags, kind in (({"Software": "olatkit 0.1"}, "linear picture"), ({}, "environment map (lat-long)")):
+        write_exr(tmp_path / "a.exr", np.ones((8, 16, 3), np.float32), attributes=tags, overwrite=True)
+        assert describe(tmp_path / "a.exr").kind == kind
 
 
 def test_background_picture_and_mattes_of_the_user(tmp_path: Path) -> None:
