@@ -49,6 +49,8 @@ def relight(
     ------
     ValueError
         The number of lights differs, weights are not finite, or ``out`` does not fit or is part of the images.
+    TypeError
+        ``out`` is no array.
     ConfigError
         The device is not there.
 
@@ -98,10 +100,12 @@ def _lit(weights: np.ndarray) -> np.ndarray:
 
 
 def result_array(images: np.ndarray, weights: np.ndarray, out: np.ndarray | None) -> np.ndarray:
-    """Memory for the result, (H, W, 3) or (K, H, W, 3): ``out``, or a ValueError if that does not fit."""
+    """Memory for the result, (H, W, 3) or (K, H, W, 3): ``out``, or a TypeError or ValueError if that does not fit."""
     shape = (*weights.shape[:-2], *images.shape[1:])
     if out is None:
         return empty_array(shape, np.float32)
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out is a {type(out).__name__}, expected a float32 array of shape {shape}")
     if out.shape != shape or out.dtype != np.float32:
         raise ValueError(f"out is {out.dtype} of shape {out.shape}, expected float32 of shape {shape}")
     if not out.flags.c_contiguous or not out.flags.writeable:

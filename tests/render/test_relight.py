@@ -231,6 +231,9 @@ def test_memory_that_does_not_fit_is_refused_and_left_alone() -> None:
         with pytest.raises(ValueError, match=message):
             relight(images, weights, out=memory)
         np.testing.assert_array_equal(memory, before)
+    for device in ("cpu", "cpu:0"):
+        with pytest.raises(TypeError, match=r"out is a list, expected a float32 array of shape \(2, 6, 8, 3\)"):
+            relight(images, weights, device=device, out=[1])
 
 
 @pytest.mark.gpu
