@@ -46,7 +46,7 @@ def spread(image_srgb: np.ndarray, values: np.ndarray, free: np.ndarray, weight:
     try:
         from pymatting import cf_laplacian
     except ImportError as error:
-        raise ConfigError("mattes need pymatting: pip install 'olatkit[labels]'") from error
+        raise ConfigError("mattes need pymatting: pip install pymatting") from error
     from scipy.sparse import diags
 
     out = values.astype(np.float32)

@@ -67,9 +67,9 @@ class LandmarkParser:
 
 def missing_for_landmarks(folder: str | None) -> str | None:
     """What keeps the backend from working, in words, or None."""
-    for package in ("ai_edge_litert", "pymatting"):
+    for package, remedy in (("ai_edge_litert", "'olatkit[labels]'"), ("pymatting", "pymatting")):
         if importlib.util.find_spec(package) is None:
-            return f"{package.replace('_', '-')} is not installed; pip install 'olatkit[labels]'"
+            return f"{package.replace('_', '-')} is not installed; pip install {remedy}"
     try:
         for model in MODELS:
             find_model(model.name, folder)

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from olatkit.errors import ConfigError
 from olatkit.geometry import fibonacci_directions
 from olatkit.vision.matting import alpha_matte, backdrop_matte, foreground_mask, stack_foreground
 
@@ -85,7 +86,6 @@ def composite(size=64):
 
 
 def test_a_matte_of_known_coverage_is_found():
-    pytest.importorskip("pymatting")
     image, alpha = composite()
     trimap = np.where(alpha >= 1, 1.0, np.where(alpha <= 0, 0.0, 0.5))
     found = alpha_matte(image, trimap)
@@ -96,7 +96,6 @@ def test_a_matte_of_known_coverage_is_found():
 
 
 def test_a_mask_gets_a_band():
-    pytest.importorskip("pymatting")
     image, alpha = composite()
     found = alpha_matte(image, (alpha > 0.2).astype(float), band_px=14)
     assert np.abs(found - alpha).mean() < 0.01
@@ -115,7 +114,6 @@ def test_matte_and_picture_must_agree():
 
 @pytest.mark.parametrize("picture", ["black", "noise", "flat"])
 def test_hard_pictures_have_an_answer(picture, capsys):
-    pytest.importorskip("pymatting")
     image = np.full((40, 50, 3), 90 * (picture == "flat"), np.uint8)
     if picture == "noise":
         image = np.random.default_rng(0).integers(0, 256, image.shape).astype(np.uint8)
@@ -130,8 +128,13 @@ def test_hard_pictures_have_an_answer(picture, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_a_broken_installation_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pymatting", None)
+    with pytest.raises(ConfigError, match="mattes need pymatting: pip install pymatting"):
+        alpha_matte(composite()[0], np.full((64, 64), 0.5) * (np.arange(64) > 8) + 0.5 * (np.arange(64) > 40))
+
+
 def test_an_empty_layer_stays_empty_and_layers_keep_their_sum():
-    pytest.importorskip("pymatting")
     from olatkit.vision.matting_laplacian import spread
 
     image, alpha = composite()

@@ -91,7 +91,6 @@ def test_colours_move_the_borders_to_where_they_are():
 
 
 def test_mattes_settle_what_is_uncertain():
-    pytest.importorskip("pymatting")
     from olatkit.vision.region_matting import matte_regions
 
     truth = np.arange(60)[None, :] * np.ones((40, 1)) > 33.5
@@ -111,7 +110,6 @@ def test_mattes_settle_what_is_uncertain():
 def labeller(test_data):
     """The real networks."""
     pytest.importorskip("ai_edge_litert")
-    pytest.importorskip("pymatting")
     return make_labeller(LabelConfig(parsing="landmarks", models=str(test_data / "models")))
 
 
