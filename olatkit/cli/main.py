@@ -34,7 +34,7 @@ COMMANDS = {
 # into the context's ``meta`` under STOPPED.
 RUN_AGAIN = "run the same command again to go on"
 KEPT = dict.fromkeys(("bank", "build-shards", "ingest", "import", "normals", "render"), RUN_AGAIN) | {
-    "train": "run it with --resume to go on from the newest checkpoint"
+    "train": "checkpoints that are there stay, --resume goes on from the newest"
 }
 STOPPED = "olatkit.stopped"
 

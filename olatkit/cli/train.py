@@ -18,7 +18,8 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.command()
 @click.argument("shards", type=click.Path(file_okay=False, path_type=Path), required=False)
 @click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="Folder of the run.")
-@click.option("--config", type=_FILE, help="Settings, YAML; see pipelines/train_presets.")
+@click.option("--config", type=_FILE,
+              help="Settings, YAML; see pipelines/train_presets.  [default with --resume: those of the run]")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One setting, e.g. losses.temporal=false.")
 @click.option("--bank", type=_FILE, help="Lighting bank.  [default: the one beside the shards]")
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint of the run.")
@@ -45,6 +46,8 @@ def command(
 
     flags = {"seed": seed, "loader.workers": workers}
     chosen = (*settings, *(f"{name}={value}" for name, value in flags.items() if value is not None))
+    if resume and config is None and output is not None and (output / "train.yaml").exists():
+        config = output / "train.yaml"  # what the run was begun with
     model = read_config(TrainConfig, config, chosen)
     if describe:
         _print_layers(model)
@@ -66,6 +69,8 @@ def _train(
     device: str, overwrite: bool,
 ) -> None:
     """Join the processes, train, print the last checkpoint."""
+    from olatkit.cli.main import STOPPED
+    from olatkit.learn.checkpoint import find_checkpoints
     from olatkit.learn.distributed import join_ranks
     from olatkit.learn.feeding import data_sha256, open_shards
     from olatkit.learn.train import train
@@ -73,16 +78,28 @@ def _train(
     with join_ranks(device) as ranks:
         open_batches, open_validation = open_shards(shards, config, ranks, bank=bank)
         if ranks.first:
-            click.echo(f"{config.variant}, {counted(config.steps, 'step')} on {ranks.count} x {ranks.device}", err=True)
+            found = find_checkpoints(output) if resume else []
+            begin = f", going on from {found[-1].stem}" if found else ", from the start: no checkpoint yet"
+            steps = counted(config.steps, "step")
+            click.echo(f"{config.variant}, {steps} on {ranks.count} x {ranks.device}{begin if resume else ''}", err=True)
             if open_validation is None:
-                click.echo("no validation: the shards have no split 'test', or it is switched off", err=True)
-        with progress_bar("training") as tell:
-            path = train(
-                config, open_batches, output, ranks, open_validation=open_validation,
-                data=data_sha256(shards, config, bank=bank), resume=resume, accept_changes=accept_changes,
-                overwrite=overwrite,
-                progress=(lambda step, steps, news: tell(step, steps, _news(news))) if ranks.first else None,
+                off = "the shards have no split 'test'" if config.report.validation_pairs else "report.validation_pairs is 0"
+                click.echo(f"no validation: {off}", err=True)
+        try:
+            with progress_bar("training") as tell:
+                path = train(
+                    config, open_batches, output, ranks, open_validation=open_validation,
+                    data=data_sha256(shards, config, bank=bank), resume=resume, accept_changes=accept_changes,
+                    overwrite=overwrite,
+                    progress=(lambda step, steps, news: tell(step, steps, _news(news))) if ranks.first else None,
+                )
+        except KeyboardInterrupt:
+            found = find_checkpoints(output)
+            click.get_current_context().meta[STOPPED] = (
+                f"run it with --resume to go on from {found[-1].stem}" if found else
+                "there is no checkpoint yet, so it begins anew"
             )
+            raise
         if ranks.first:
             click.echo(str(path))
 

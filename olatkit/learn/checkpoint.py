@@ -93,6 +93,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         if not found:
             raise FormatError(f"{path}: holds no checkpoint (step-*.pt); give the folder of a training run")
         path = found[-1]
+    if path.suffix == ".json":
+        raise FormatError(f"{path}: describes a checkpoint; give {path.with_suffix('.pt').name}, or the folder of the run")
     try:
         data = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:

@@ -56,7 +56,7 @@ def open_shards(
             shorter = f", or end the stages at {largest}" if largest else ""
             raise ConfigError(
                 f"{folder}: pictures of {shards.index.size} px, but stages[{number}].size is {stage.size}; "
-                f"build shards with --size {stage.size}{shorter}"
+                f"build shards with --size {stage.size}{shorter} (--config with a preset of pipelines/train_presets, --set)"
             )
     # Tell now what would be told at the first batch, or hours later.
     _dataset(folder, TRAIN, config, config.stages[0].size, bank)

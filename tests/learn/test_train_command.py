@@ -8,8 +8,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import click
 import h5py
 import pytest
 import torch
@@ -18,6 +21,7 @@ from click.testing import CliRunner
 from painted_runs import same
 from small_shards import small_config, sphere_stage, write_small_bank, write_sphere_take
 
+from olatkit.cli.main import STOPPED
 from olatkit.cli.train import command
 from olatkit.errors import ConfigError, FormatError, OutputExistsError
 from olatkit.io.shard_set import ShardSet
@@ -106,8 +110,34 @@ def test_resuming_reads_the_next_samples(shards: Path, settings: Path, tmp_path:
     for path in find_checkpoints(parts)[-1:]:  # as if it had been killed before the last step
         path.unlink()
     assert find_checkpoints(parts)[-1].name == "step-0000002.pt"
-    _run(shards, "--config", settings, "-o", parts, "--device", "cpu", "--set", "steps=3", "--resume", "--workers", "1")
+    # Without --config the settings are those that the run was begun with, "steps" among them.
+    said = _run(shards, "-o", parts, "--device", "cpu", "--resume", "--workers", "1")
+    assert said.splitlines()[0] == "tiny, 3 steps on 1 x cpu, going on from step-0000002"
     same(*({**read_checkpoint(path), "config": None, "path": None} for path in (whole, parts)))
+
+
+@pytest.mark.parametrize(("stop", "kept"), [
+    (1, "there is no checkpoint yet, so it begins anew"), (3, "run it with --resume to go on from step-0000002"),
+])
+def test_an_interruption_says_where_it_would_go_on(
+    shards: Path, settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int, kept: str
+) -> None:
+    def interrupt(_step: int, _steps: int, _news: str) -> None:
+        if _step == stop:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def bar(_name: str) -> Iterator[object]:
+        yield interrupt
+
+    monkeypatch.setattr("olatkit.cli.train.progress_bar", bar)
+    words = [shards, "--config", settings, "-o", tmp_path / "run", "--device", "cpu", "--set", "steps=4", "--set",
+             "report.checkpoint_every=2"]
+    context = click.Context(command, info_name="train")
+    context.meta.clear()
+    with pytest.raises(KeyboardInterrupt), command.make_context("train", [str(w) for w in words], parent=context) as made:
+        command.invoke(made)
+    assert context.meta[STOPPED] == kept
 
 
 def test_baked_pairs_train_too(shards: Path, settings: Path, tmp_path: Path) -> None:
@@ -290,6 +320,8 @@ def test_damaged_and_foreign_checkpoints_are_refused(shards: Path, settings: Pat
         load_network(tmp_path)
     with pytest.raises(FormatError, match="no such checkpoint"):
         load_network(tmp_path / "step-1.pt")
+    with pytest.raises(FormatError, match=r"step-0000001.json: describes a checkpoint; give step-0000001.pt"):
+        load_network(path.with_suffix(".json"))
 
 
 def test_processes_share_the_samples_and_validation_stays_apart(shards: Path) -> None:
