@@ -32,6 +32,8 @@ def describe_hdf5(path: Path) -> Description:
         return describe_bank(path)
     if "olat" in shapes and "codes_per_unit" in attributes:
         return _describe_truth(path, attributes, shapes)
+    if {"label", "r_tick"} <= shapes.keys() and len(shapes["label"]) == 3:
+        return _describe_labels(path, shapes)
     if attributes.get("format") == "olatkit-shard":
         from olatkit.io.describe_shards import describe_shard
 
@@ -97,6 +99,16 @@ def _quality_facts(quality: np.ndarray) -> list[Fact]:
     clean = int((quality == 0).sum())
     shown = f"{clean} of {quality.size} without remark" + (f"; {flagged}" if flagged else "")
     return [Fact("images", shown, "images", {"all": int(quality.size), "clean": clean, **counts})]
+
+
+def _describe_labels(path: Path, shapes: dict[str, tuple[int, ...]]) -> Description:
+    """Truth beside a take that is exact itself: labels and mask."""
+    instants, height, width = shapes["label"]
+    facts = (
+        number("instants", instants, "", "instants"), size("picture", width, height, "size_px"),
+        text("holds", ", ".join(sorted(shapes)), "datasets"), file_size(path.stat().st_size),
+    )
+    return Description("true labels of a simulated take", facts)
 
 
 def _describe_truth(path: Path, attributes: dict[str, Any], shapes: dict[str, tuple[int, ...]]) -> Description:

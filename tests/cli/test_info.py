@@ -17,6 +17,7 @@ from olatkit.io.describe_stream import find_gaps
 from olatkit.io.facts import file_size, span
 from olatkit.io.images import write_exr, write_png
 from olatkit.io.truth import write_truth
+from olatkit.io.truth_labels import write_truth_labels
 from olatkit.rig import LightRig, default_rig
 
 
@@ -136,6 +137,14 @@ def test_pictures(tmp_path):
 def test_black_map_has_no_brightest_direction(tmp_path):
     write_exr(tmp_path / "black.exr", np.zeros((8, 16, 3), np.float32))
     assert "brightest_direction" not in facts(tmp_path / "black.exr")
+
+
+def test_truth_beside_an_exact_take(tmp_path):
+    labels = np.zeros((2, 8, 10), np.uint8)
+    write_truth_labels(tmp_path / "actor-01.truth.h5", [0, 60], labels, labels + 0.5)
+    found = facts(tmp_path / "actor-01.truth.h5")
+    assert found["kind"] == "true labels of a simulated take"
+    assert (found["instants"], found["size_px"], found["datasets"]) == (2, [10, 8], "label, mask, r_tick")
 
 
 def test_truth(tmp_path):
