@@ -42,7 +42,8 @@ _AMOUNT, _COUNT = click.FloatRange(min=0), click.IntRange(min=0)
 @click.option("--truth", default="3", show_default=True, metavar="N", help="Instants with ground truth, or all.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, or a torch device such as cuda.")
 @click.option("--subjects", type=click.IntRange(min=1), help="Make a training set of this many actors instead.")
-@click.option("--test-subjects", type=_COUNT, help="The last ones of them are for tests.  [default: a tenth]")
+@click.option("--test-subjects", type=_COUNT,
+              help="The last ones of them are for tests.  [default: a tenth, at least one of two or more]")
 @click.option("--imagesets", default=12, show_default=True, type=click.IntRange(min=1), help="Length of their takes.")
 @click.option("--as", "form", type=click.Choice(["takes", "streams"]), default="takes", show_default=True,
               help="takes: exact imagesets, no camera; streams: a recording of each actor, to be ingested.")
@@ -70,8 +71,9 @@ def command(
         record(out, **options)
         return
     from olatkit.cli.simulate_set import make_set
+    from olatkit.simulate.cast import usual_tests
 
-    tests = subjects // 10 if test_subjects is None else test_subjects
+    tests = usual_tests(subjects) if test_subjects is None else test_subjects
     make_set(context, out, (subjects, tests, imagesets), form, scheduler, options)
 
 

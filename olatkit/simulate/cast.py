@@ -34,6 +34,14 @@ class Actor:
     speed_px: float
 
 
+def usual_tests(count: int) -> int:
+    """How many of ``count`` actors are for tests where nobody says: a tenth, but one from two actors up.
+
+    A network whose subjects were all seen in training has nothing to be judged by; a single actor is to train on.
+    """
+    return max(count // 10, int(count > 1))
+
+
 def draw_cast(count: int, test: int, *, first_seed: int = 1, speed_px: float = 60.0) -> tuple[Actor, ...]:
     """``count`` actors with the seeds ``first_seed``, ``first_seed`` + 1, ...; the last ``test`` are for tests.
 

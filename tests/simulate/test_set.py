@@ -142,14 +142,28 @@ def test_the_command_makes_takes_or_recordings(tmp_path: Path) -> None:
         assert done.exit_code == 0, done.output
         return done.output
 
-    said = run(str(tmp_path / "a"), "--subjects", "2", "--test-subjects", "1", "--imagesets", "1", "--scheduler", "sync")
-    assert "2 imagesets of 2 subjects, 1 for tests" in said
+    made = ["--subjects", "2", "--imagesets", "1", "--scheduler", "sync"]
+    assert "2 imagesets of 2 subjects, 1 for tests" in run(str(tmp_path / "a"), *made)
+    assert "2 imagesets of 2 subjects, 0 for tests" in run(str(tmp_path / "none"), *made, "--test-subjects", "0")
     stream = [str(tmp_path / "b"), "--subjects", "1", "--as", "streams", "--seconds", "0.02", "--truth", "1"]
     run(*stream)
     assert {p.name for p in (tmp_path / "b" / "actor-01").iterdir()} == {
         "take.cine", "rig.json", "schedule.json", "truth.h5"
     }
     assert "actor-01 is kept" in run(*stream)
+
+
+def test_a_set_has_an_actor_for_tests_unless_it_has_one_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+
+    def note(_context: object, _out: Path, counts: tuple[int, int, int], *_: object) -> None:
+        drawn.append(counts[:2])
+
+    monkeypatch.setattr("olatkit.cli.simulate_set.make_set", note)
+    for words in (["1"], ["2"], ["9"], ["20"], ["36"], ["9", "--test-subjects", "0"], ["9", "--test-subjects", "3"]):
+        done = CliRunner().invoke(command, [str(tmp_path / "out"), "--subjects", *words])
+        assert done.exit_code == 0, done.output
+    assert drawn == [(1, 0), (2, 1), (9, 1), (20, 2), (36, 3), (9, 0), (9, 3)]
 
 
 @pytest.mark.parametrize(
