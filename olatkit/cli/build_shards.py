@@ -22,7 +22,8 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     help="Subjects of a split, NAME=anna,ben, or a share of them, NAME=0.1; the others are 'train'.  [default: test=0.1]",
 )
 @click.option("--subjects", type=_FILE, help="JSON: subject of every take by its name.  [default: each its own]")
-@click.option("--truth", "truths", type=_FILE, multiple=True, help="truth.h5 of each take, in their order.")
+@click.option("--truth", "truths", type=_FILE, multiple=True,
+              help="Truth of each simulated take: NAME.truth.h5 of NAME.olat.h5; other names in the order of the takes.")
 @click.option("--config", type=_FILE, help="Settings, YAML.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One setting, e.g. labels.parsing=onnx.")
 @click.option("--cluster", type=click.Choice(["slurm"]), help="Start --workers workers through this queue.")

@@ -52,7 +52,8 @@ def build_shards(
     subjects : mapping, optional
         Subject of every take by its name; a take is its own subject where nothing is known.
     truths : sequence of Path, optional
-        ``truth.h5`` of every take, for true labels of simulated ones.
+        Truth of every take, for true labels of simulated ones: ``NAME.truth.h5`` of ``NAME.olat.h5`` in any order,
+        files of other names in the order of the takes.
     scheduler, workers
         As for :func:`olatkit.jobs.schedulers.run_tasks`.
     overwrite : bool

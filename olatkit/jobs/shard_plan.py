@@ -20,9 +20,9 @@ from olatkit.io.shard_writing import file_sha256
 from olatkit.io.takes import Take, open_take
 from olatkit.io.truth_labels import read_truth_labels
 from olatkit.jobs.schedulers import task_path
+from olatkit.jobs.truth_pairs import pair_truths
 from olatkit.render.sampling import SamplingConfig
 from olatkit.vision.labels import LabelConfig, make_labeller
-from olatkit.wording import counted
 
 MODELS = ("onnx", "flow_onnx", "models")  # settings of labels that name files
 
@@ -114,15 +114,14 @@ def plan_shards(
     Raises
     ------
     ConfigError
-        A take given twice, takes of the same name, unknown subjects, a take smaller than the shards' pictures.
+        A take given twice, takes of the same name, unknown subjects, a take smaller than the shards' pictures, a truth
+        file of another take.
     FormatError
         A take cannot be opened.
     """
     if not takes:
         raise ConfigError("no takes given")
-    if truths and len(truths) != len(takes):
-        raise ConfigError(f"{counted(len(truths), 'truth file')} for {counted(len(takes), 'take')}, expected one for "
-                          "each, in their order")
+    truths = pair_truths(takes, truths)
     if config.bake and not bank_sha256:
         raise ConfigError("baked pictures need lightings: give --bank")
     for path in truths:

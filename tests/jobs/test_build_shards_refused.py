@@ -18,6 +18,7 @@ from olatkit.io.shards import ShardReader
 from olatkit.jobs.build_shards import build_shards
 from olatkit.jobs.held_warnings import held_warnings
 from olatkit.jobs.shard_plan import assign_splits, plan_shards, settings_of, take_names, write_plan
+from olatkit.jobs.truth_pairs import pair_truths
 from olatkit.jobs.verify_shards import verify_shards
 
 
@@ -149,6 +150,33 @@ def write_truth_file(path, value):
     """Labels of a simulated take at the ticks of :func:`write_sphere_take`."""
     with hdf5().File(path, "w") as file:
         file["r_tick"], file["label"] = 40 * np.arange(2), np.full((2, SIZE, SIZE), value, np.uint8)
+
+
+def test_truth_goes_to_the_take_of_its_name(tmp_path):
+    """In whatever order; labels of another person would look as good as the right ones."""
+    takes = [tmp_path / "a.olat.h5", tmp_path / "b.olat.h5"]
+    for value, take in enumerate(takes, 1):
+        write_sphere_take(take, 2)
+        write_truth_file(tmp_path / f"{take.name[0]}.truth.h5", value)
+    config = small_config(labels={"parsing": "truth"})
+    build_shards(takes, tmp_path / "s", config, truths=[tmp_path / "b.truth.h5", tmp_path / "a.truth.h5"], scheduler="sync")
+    entries = read_index(tmp_path / "s").shards
+    found = {entry.take: set(np.unique(ShardReader(tmp_path / "s" / entry.file).read("parse", 0))) for entry in entries}
+    assert found == {"a": {1}, "b": {2}}
+
+
+def test_pairs_of_takes_and_truths():
+    a, b, one, two = (Path(name) for name in ("x/t.olat.h5", "y/t.olat.h5", "x/t.truth.h5", "y/t.truth.h5"))
+    assert pair_truths([a, b], [two, one]) == [one, two]  # beside their takes
+    c, d = Path("c.olat.h5"), Path("d.olat.h5")
+    assert pair_truths([c, d], [Path("z/d.truth.h5"), Path("z/c.truth.h5")]) == [Path("z/c.truth.h5"), Path("z/d.truth.h5")]
+    free = [Path("x/truth.h5"), Path("e.truth.h5")]
+    assert pair_truths([c, d], free) == free
+    assert pair_truths([c, d], free[::-1]) == free[::-1]
+    assert pair_truths([c, d], []) == []
+    for given in ([Path("d.truth.h5"), Path("x/truth.h5")], [Path("d.truth.h5"), Path("d.truth.h5")]):
+        with pytest.raises(ConfigError, match=r"^d\.truth\.h5: is the truth of d\.olat\.h5 by .* given for c\.olat\.h5"):
+            pair_truths([c, d], given)
 
 
 def test_new_splits_make_no_new_shards(built, tmp_path):
