@@ -45,14 +45,16 @@ def _checkpoint_facts(path: Path) -> tuple[Fact, ...]:
         document = json.loads(path.read_text(encoding="utf-8"))
         stages, steps = document["config"]["stages"], int(document["config"]["steps"])
         sizes = [int(stage["size"]) for stage in stages]
+        processes = int(document["processes"])
         losses = [name for name in ("structure", "parsing", "temporal", "adversarial") if document["config"]["losses"][name]]
         return (
             text("network", f"variant {document['variant']}, activation {document['activation']}", "variant"),
             Fact("step", f"{document['step']} of {steps}", "step", int(document["step"])),
-            number("pairs seen", int(document["pairs"]), "", "pairs"),
+            # A checkpoint counts what each process took, from where its loader goes on; metrics.csv counts all of them.
+            number("pairs seen", int(document["pairs"]) * processes, "", "pairs"),
             Fact("picture sizes", ", ".join(f"{size} px" for size in sizes), "sizes_px", sizes),
             Fact("losses", ", ".join(["basic", *losses]), "losses", ["basic", *losses]),
-            number("processes", int(document["processes"]), "", "processes"),
+            number("processes", processes, "", "processes"),
             Fact("changed on the way", "; ".join(document.get("changes", [])) or "nothing", "changes",
                  document.get("changes", [])),
         )

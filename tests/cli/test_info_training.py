@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from painted_runs import ALONE
+from painted_runs import ALONE, read_rows
 from painted_samples import painted_batches, tiny_config
 from small_shards import write_small_set
 
@@ -73,6 +73,15 @@ def test_a_training_and_its_checkpoints(run: Path) -> None:
     settings = facts(run / "train.yaml")
     assert settings["kind"] == "settings, YAML"
     assert settings["variant"] in VARIANTS
+
+
+def test_pairs_are_counted_over_all_processes(run: Path, tmp_path: Path) -> None:
+    alone = facts(run)
+    assert (alone["pairs"], alone["processes"]) == (int(read_rows(run)[-1]["pairs"]), 1)
+    words = json.loads((run / "step-0000004.json").read_text())
+    (tmp_path / "step-0000004.json").write_text(json.dumps({**words, "processes": 2}))
+    both = facts(tmp_path / "step-0000004.json")
+    assert (both["pairs"], both["processes"]) == (2 * alone["pairs"], 2)
 
 
 def test_a_checkpoint_without_its_words(run: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from olatkit.io.describe import describe
 from olatkit.learn.checkpoint import find_checkpoints
 from olatkit.learn.distributed import Ranks, average_over_ranks, in_parallel, join_ranks, no_exchange
 
@@ -39,6 +40,7 @@ def test_both_processes_hold_the_same_weights_with_everything_on(tmp_path: Path,
         critic={"widths": [8] * 5, "steps": 2, "memory": 2},
     )
     assert rows[-1]["pairs"] == 24
+    assert {fact.key: fact.value for fact in describe(tmp_path / "run").facts}["pairs"] == 24
     assert rows[-1]["adversarial"]
     first, second = (torch.load(tmp_path / "run" / f"weights-{rank}.pt", weights_only=True) for rank in (0, 1))
     for part in ("network", "critic"):
