@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import olatkit
+from olatkit.learn import logbook, pictures
 from olatkit.learn.config import TrainConfig
 from olatkit.learn.describe import describe_network, without_storage
-from olatkit.learn.logbook import COLUMNS
 from olatkit.learn.network import RelightingNetwork
 from olatkit.learn.variants import PARSING_CHANNELS
 
@@ -40,9 +40,13 @@ def test_sizes_of_networks(variant: str) -> None:
     assert float(re.match(r"[\d.]+", cells[1])[0]) == pytest.approx(whole, abs=0.06 if whole > 10 else 0.005)  # type: ignore[index]
 
 
-def test_columns_of_the_metrics() -> None:
-    section = PAGE.partition("| column |")[2].partition("\n\n")[0]
-    assert set(re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in section.splitlines()[2:]))) == set(COLUMNS)
+@pytest.mark.parametrize(("before", "columns"), [
+    ("The sheets of pictures", pictures.COLUMNS), ("Columns of `metrics.csv`", logbook.COLUMNS),
+])
+def test_columns_are_all_explained(before: str, columns: tuple[str, ...]) -> None:
+    table = PAGE.partition(before)[2].partition("| column |")[2].partition("\n\n")[0]
+    names = "".join(line.split("|")[1] for line in table.splitlines()[2:])
+    assert sorted(re.findall(r"`([^`]+)`", names)) == sorted(columns)
 
 
 def test_messages_exist() -> None:
