@@ -2,9 +2,11 @@
 
 import multiprocessing
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from functools import partial
+from types import TracebackType
 from typing import Any, Literal
 
 import numpy as np
@@ -171,6 +173,14 @@ def _begin_reading(number: int, pieces: int, worker: int) -> None:
     """What a reading process does first."""
     fill_in_turn(number, worker, pieces)
     _end_with_the_training()
+    show = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        # The thread that hands pictures over meets the end of a training in the middle of it; the training says why.
+        if not issubclass(kind, ConnectionError | EOFError):
+            show(kind, error, trace)
+
+    sys.excepthook = hook
 
 
 def _end_with_the_training() -> None:
